@@ -1,0 +1,30 @@
+/** Typed errors. Every code is stable: logs, metrics and docs name it. */
+
+export type ErrorCode =
+  | 'config-invalid'
+  | 'config-unreadable'
+  | 'signature-missing'
+  | 'signature-wrong'
+  | 'payload-not-json'
+  | 'payload-invalid'
+  | 'payload-too-large'
+  | 'content-type'
+  | 'ledger-contention'
+  | 'message-invalid'
+  | 'wiring-unknown'
+  | 'input-unreadable'
+  | 'usage'
+
+/** An error that a person reads: `message` says what is wrong and what to do next. */
+export class TornadeError extends Error {
+  readonly code: ErrorCode
+  /** One line each, where several things are wrong at once. */
+  readonly details: readonly string[]
+
+  constructor(code: ErrorCode, message: string, details: readonly string[] = [], options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'TornadeError'
+    this.code = code
+    this.details = details
+  }
+}

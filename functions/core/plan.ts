@@ -1,0 +1,93 @@
+/** From a spec to what is started: shapes, capacities in the order they are tried, names and tokens. */
+import { codeBuildType } from './sizes.ts'
+import type { RunnerCapacity, RunnerShape, Spec, StartRequest } from './types.ts'
+
+/** Capacities for a spec, the first one first. CodeBuild has a single one, written null. */
+export function capacities(spec: Spec): readonly (RunnerCapacity | null)[] {
+  switch (spec.capacity) {
+    case null:
+      return [null]
+    case 'on-demand':
+      return ['on-demand']
+    case 'spot-only':
+      return ['spot']
+    case 'spot':
+      return ['spot', 'on-demand']
+  }
+}
+
+export function firstCapacity(spec: Spec): RunnerCapacity | null {
+  return capacities(spec)[0]!
+}
+
+/** The capacity to try after `tried` was not to be had; undefined when there is none left. */
+export function nextCapacity(spec: Spec, tried: RunnerCapacity | null): RunnerCapacity | null | undefined {
+  const order = capacities(spec)
+  return order[order.indexOf(tried) + 1]
+}
+
+/** What a spec is started as. On CodeBuild the smallest type that holds it. */
+export function shapeOf(spec: Spec, capacity: RunnerCapacity | null): RunnerShape {
+  const { arch, compute, cpu, memoryGiB, diskGiB } = spec
+  if (compute === 'fargate') return { arch, compute, capacity, cpu, memoryGiB, diskGiB, computeType: null }
+  const type = codeBuildType({ arch, cpu, memoryGiB, diskGiB })
+  if (!type)
+    throw new RangeError(`no CodeBuild type holds ${cpu} vCPU, ${memoryGiB} GiB and ${diskGiB} GiB of disk`)
+  return { arch, compute, capacity: null, ...type }
+}
+
+/**
+ * Name of a runner: made from its job, so that every delivery of the same message means the same runner.
+ * GitHub allows 64 of [A-Za-z0-9-].
+ */
+export function runnerName(marker: string, jobKey: string, generation: number): string {
+  return `${marker}-${jobKey}-${generation}`
+}
+
+/** Key of the job that a runner was started for. */
+export function jobKeyOf(runner: string): string {
+  return runner.split('-').slice(-3, -1).join('-')
+}
+
+/** Which runner of its job this is: 1 for the first. */
+export function generationOf(runner: string): number {
+  return Number(runner.slice(runner.lastIndexOf('-') + 1))
+}
+
+/** A registration name that GitHub has already is followed by the next: a JIT config cannot be asked for twice. */
+export function registrationName(runner: string, mint: number): string {
+  return mint === 1 ? runner : `${runner}-r${mint}`
+}
+
+const NAME = /^([a-z0-9-]{1,20})-(\d{1,20}-\d{1,6}-\d{1,6})(-r\d{1,4})?$/
+
+/** The ledger name of a runner from the name GitHub shows; null when it is not one of ours. */
+export function runnerOf(registered: string, marker: string): string | null {
+  const match = NAME.exec(registered)
+  return match && match[1] === marker ? `${match[1]}-${match[2]}` : null
+}
+
+/** The request that starts `runner` for a spec; `attempt` counts its start requests and makes the token new. */
+export function startRequest(
+  spec: Spec,
+  runner: string,
+  attempt: number,
+  capacity: RunnerCapacity | null,
+): StartRequest {
+  return {
+    runner,
+    token: `${runner}-t${attempt}`,
+    shape: shapeOf(spec, capacity),
+    role: spec.role,
+    image: spec.image,
+    docker: spec.docker,
+    build: spec.build,
+    timeoutMinutes: spec.timeoutMinutes,
+  }
+}
+
+/** True when GitHub may give a job with `jobLabels` to a runner with `runnerLabels`. */
+export function fits(jobLabels: readonly string[], runnerLabels: readonly string[]): boolean {
+  const has = new Set(runnerLabels.map(label => label.toLowerCase()))
+  return jobLabels.every(label => has.has(label.toLowerCase()))
+}

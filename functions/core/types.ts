@@ -1,0 +1,324 @@
+/**
+ * The shapes that every part of tornade shares. Data only: everything here can be written as JSON,
+ * so that the same item lives in memory on a laptop and in DynamoDB in an account.
+ *
+ * Times are milliseconds since 1970 (UTC). Money is integer micro-dollars. Memory and disk are GiB.
+ */
+
+export type Arch = 'x64' | 'arm64'
+export type Compute = 'fargate' | 'codebuild'
+/** Capacity that a job asks for; `spot` may fall back to on-demand, `spot-only` may not. */
+export type SpecCapacity = 'on-demand' | 'spot' | 'spot-only'
+/** Capacity that a runner was started on. */
+export type RunnerCapacity = 'on-demand' | 'spot'
+
+/** What the labels of a job ask for. */
+export interface Spec {
+  readonly arch: Arch
+  readonly compute: Compute
+  /** null on CodeBuild, which has no Spot. */
+  readonly capacity: SpecCapacity | null
+  readonly cpu: number
+  readonly memoryGiB: number
+  readonly diskGiB: number
+  readonly docker: boolean
+  readonly build: boolean
+  /** NAME of `role:NAME`; null is the plain runner role. */
+  readonly role: string | null
+  readonly image: string | null
+  /** Longest life of the runner. */
+  readonly timeoutMinutes: number
+}
+
+/** What is started for a spec. */
+export interface RunnerShape {
+  readonly arch: Arch
+  readonly compute: Compute
+  readonly capacity: RunnerCapacity | null
+  readonly cpu: number
+  readonly memoryGiB: number
+  readonly diskGiB: number
+  /** CodeBuild compute type, for example BUILD_GENERAL1_SMALL; null on Fargate. */
+  readonly computeType: string | null
+}
+
+/** One thing that is wrong with a set of labels, and what would work instead. */
+export interface Problem {
+  /** The label (or part of a one-label set) as it was written. */
+  readonly label: string
+  /** A whole sentence that says why it cannot be served. */
+  readonly message: string
+  /** Labels to write instead; null where nothing near works. */
+  readonly suggestion: string | null
+}
+
+export interface RepositoryRef {
+  readonly id: number
+  /** owner/name */
+  readonly name: string
+  readonly private: boolean
+}
+
+/** The part of a `workflow_job` payload that tornade acts on. */
+export interface JobRequest {
+  /** `<job id>-<run attempt>`: the key of the job in the ledger. */
+  readonly key: string
+  readonly jobId: number
+  readonly attempt: number
+  readonly runId: number
+  readonly repository: RepositoryRef
+  readonly ownerId: number
+  readonly installationId: number | null
+  readonly workflow: string | null
+  readonly name: string
+  readonly headBranch: string | null
+  readonly headSha: string
+  readonly labels: readonly string[]
+  readonly createdAt: number
+}
+
+/** A `workflow_job` delivery, reduced to a fact about one job. */
+export type JobEvent =
+  | { readonly kind: 'queued'; readonly at: number; readonly request: JobRequest }
+  /** Held by an environment gate, or by concurrency; a second `queued` follows when it opens. */
+  | { readonly kind: 'waiting'; readonly at: number; readonly request: JobRequest }
+  | {
+      readonly kind: 'in_progress'
+      readonly at: number
+      readonly request: JobRequest
+      readonly runner: GitHubRunnerRef
+    }
+  | {
+      readonly kind: 'completed'
+      readonly at: number
+      readonly request: JobRequest
+      readonly conclusion: string
+      /** null when no runner ever took the job. */
+      readonly runner: GitHubRunnerRef | null
+      readonly startedAt: number | null
+    }
+
+/** A runner as GitHub names it. */
+export interface GitHubRunnerRef {
+  readonly id: number
+  readonly name: string
+}
+
+/** What AWS tells about a task or a build, reduced to facts about one runner. */
+export interface RunnerEvent {
+  readonly kind: 'runner'
+  /** Name of the runner, read from the task's `startedBy` or the build's environment. */
+  readonly runner: string
+  readonly providerId: string
+  readonly pullStartedAt: number | null
+  readonly startedAt: number | null
+  readonly stoppedAt: number | null
+  readonly stop: StopReason | null
+}
+
+export interface StopReason {
+  /** ECS stopCode, or the CodeBuild build status. */
+  readonly code: string
+  readonly reason: string
+}
+
+/** A definite request to a compute provider; sent again byte for byte when its outcome is unknown. */
+export interface StartRequest {
+  /** Name of the runner. */
+  readonly runner: string
+  /** Idempotency token: runner name and try. */
+  readonly token: string
+  readonly shape: RunnerShape
+  readonly role: string | null
+  readonly image: string | null
+  readonly docker: boolean
+  readonly build: boolean
+  readonly timeoutMinutes: number
+}
+
+export type LaunchCause = 'job' | 'retry' | 'replacement'
+
+/** The claim of one launch on a job: who starts which runner, with which request, until when. */
+export interface Claim {
+  /** Counts the runners of this job: 1 for the first. */
+  readonly generation: number
+  /** Counts the start requests of this generation. */
+  readonly attempt: number
+  readonly cause: LaunchCause
+  readonly runner: string
+  readonly request: StartRequest
+  /** The invocation that holds the claim, and until when nobody else may resume it. */
+  readonly owner: string
+  readonly leaseUntil: number
+}
+
+export interface Deferral {
+  readonly since: number
+  readonly reason: DeferReason
+  readonly message: string
+  readonly notBefore: number | null
+  /** The runner that the job waits to have started, and why that one is needed. */
+  readonly runner: string
+  readonly cause: LaunchCause
+}
+export type DeferReason =
+  | 'total-limit'
+  | 'repository-limit'
+  | 'github-pace'
+  | 'no-capacity'
+  | 'throttled'
+  | 'paused'
+
+export interface Refusal {
+  readonly at: number
+  /** Stable code of the kind of refusal. */
+  readonly code: string
+  readonly problems: readonly Problem[]
+}
+
+export type JobState =
+  | 'waiting'
+  | 'queued'
+  | 'deferred'
+  | 'launching'
+  | 'running'
+  | 'completed'
+  | 'cancelled'
+  | 'refused'
+
+/** A job in the ledger: facts, each set once; the state follows from them (lifecycle.ts). */
+export interface Job {
+  readonly key: string
+  /** Counts writes; every write names the version it replaces. */
+  readonly version: number
+  readonly request: JobRequest
+  /** Set when the labels were read. */
+  readonly spec: Spec | null
+  readonly gatedAt: number | null
+  readonly queuedAt: number | null
+  readonly started: { readonly at: number; readonly runner: GitHubRunnerRef } | null
+  readonly completed: {
+    readonly at: number
+    readonly conclusion: string
+    readonly startedAt: number | null
+    readonly runner: GitHubRunnerRef | null
+  } | null
+  readonly refused: Refusal | null
+  readonly deferred: Deferral | null
+  readonly claim: Claim | null
+  /** Name of the runner that is meant for this job, or that runs it. */
+  readonly runner: string | null
+  /** Runners that were started because another job took the one before. */
+  readonly replacements: number
+  readonly cost: JobCost | null
+}
+
+/** Share of a runner's cost that belongs to the job it ran. */
+export interface JobCost {
+  readonly runner: string
+  readonly microUsd: number
+  /** The same minutes on GitHub-hosted runners; null where GitHub has no such runner. */
+  readonly githubHostedMicroUsd: number | null
+  /** The same runner on demand. */
+  readonly onDemandMicroUsd: number
+  readonly basis: PriceBasis
+}
+
+/** How sure a price is. `unknown` counts as 0 and is shown as unknown. */
+export type PriceBasis = 'published' | 'estimate' | 'unknown'
+
+export type RunnerState = 'starting' | 'idle' | 'busy' | 'stopping' | 'stopped'
+
+/** A runner in the ledger: what was started, and the facts that followed. */
+export interface Runner {
+  readonly name: string
+  readonly version: number
+  /** null while only an event of the provider is known (it can overtake our own write). */
+  readonly launch: RunnerLaunch | null
+  /** Registration at GitHub. */
+  readonly registration: { readonly id: number; readonly name: string; readonly at: number } | null
+  readonly providerId: string | null
+  /** Key under which this runner, and nobody else, may take its ticket. */
+  readonly ticketKey: string | null
+  /** Start of the image pull (Fargate) or of the build (CodeBuild): from here on it is billed. */
+  readonly pullStartedAt: number | null
+  readonly startedAt: number | null
+  readonly stoppedAt: number | null
+  readonly stop: StopReason | null
+  /** Key of the waiting job this runner is meant for now; null when nobody waits for it. */
+  readonly for: string | null
+  /** The job that GitHub gave it. */
+  readonly job: {
+    readonly key: string
+    readonly startedAt: number
+    readonly completedAt: number | null
+    readonly publicRepository: boolean
+  } | null
+  readonly deregisteredAt: number | null
+  readonly stopRequestedAt: number | null
+  readonly cost: RunnerCost | null
+}
+
+export interface RunnerLaunch {
+  readonly at: number
+  readonly cause: LaunchCause
+  readonly generation: number
+  readonly jobKey: string
+  readonly repository: RepositoryRef
+  readonly installationId: number | null
+  readonly labels: readonly string[]
+  readonly shape: RunnerShape
+  readonly role: string | null
+  readonly region: string
+  readonly timeoutMinutes: number
+}
+
+/** Cost of a runner's billed window. startup + job + idle = total, to the micro-dollar. */
+export interface RunnerCost {
+  readonly totalMicroUsd: number
+  readonly startupMicroUsd: number
+  readonly jobMicroUsd: number
+  readonly idleMicroUsd: number
+  readonly onDemandMicroUsd: number
+  readonly billedMs: number
+  readonly basis: PriceBasis
+}
+
+/** The one item through which all admissions go. */
+export interface Gate {
+  readonly version: number
+  /** Runner name → what it counts against; a runner holds its place from admission until it has stopped. */
+  readonly holders: Readonly<Record<string, Holder>>
+  /** Repository id → the first of its deferred jobs; the rest wait in the ledger. */
+  readonly waiting: Readonly<Record<string, WaitingLine>>
+  /** JIT configs asked for lately, counted in slots of a few seconds: GitHub's pace is a budget per minute. */
+  readonly pace: readonly { readonly at: number; readonly count: number }[]
+  /** Scope (`github`, `fargate`, `codebuild`) → nothing is started there before this time. */
+  readonly pauses: Readonly<Record<string, number>>
+  /** When a wake message is due that was sent already. */
+  readonly wakeAt: number | null
+}
+
+export interface Holder {
+  readonly repository: number
+  readonly role: string | null
+  readonly since: number
+  readonly jobKey: string
+  /** Message that admitted it, so that its redelivery carries on instead of losing it. */
+  readonly by: string
+}
+
+export interface WaitingLine {
+  readonly heads: readonly WaitingHead[]
+  /** True when more deferred jobs of this repository wait in the ledger. */
+  readonly more: boolean
+}
+
+export interface WaitingHead {
+  readonly jobKey: string
+  readonly runner: string
+  readonly role: string | null
+  readonly priority: number
+  readonly since: number
+  readonly notBefore: number | null
+}
