@@ -1,0 +1,246 @@
+/**
+ * What a runner costs, and which part of that the job pays.
+ *
+ * A runner costs its billed window × the price of its shape. The window is cut at two moments, when the runner
+ * was up and when its job ended, into start-up, job and idle. All arithmetic is in integers (BigInt for
+ * products) and rounds once, so the three parts sum to the whole, to the micro-dollar.
+ */
+import {
+  FARGATE_INCLUDED_DISK_GIB,
+  GITHUB_HOSTED,
+  type Price,
+  PUBLIC_IPV4_HOUR,
+  PUBLIC_STANDARD_MAX_CPU,
+  REGIONS,
+  type RegionPrices,
+} from './prices.ts'
+import type { Arch, Compute, JobCost, PriceBasis, Runner, RunnerCost, RunnerShape } from './types.ts'
+
+const MINUTE_MS = 60_000
+const NANO_PER_MICRO = 1000
+
+/** Shapes are counted in 1/1024 vCPU and MiB, in which 0.25 vCPU and 512 MB are whole numbers. */
+const AMOUNT_UNITS = 1024
+/** One micro-dollar, in the units of a rate × milliseconds. */
+const MICRO_USD = BigInt(AMOUNT_UNITS) * BigInt(60 * MINUTE_MS) * BigInt(NANO_PER_MICRO)
+
+const SCALED_PER_MICRO_USD_MINUTE = Number(MICRO_USD) / MINUTE_MS
+
+/** Both are billed from a start until the stop, for at least a minute, and rounded up to a whole step. */
+const SHORTEST_BILL_MS = MINUTE_MS
+const BILLING_STEP_MS: Readonly<Record<Compute, number>> = { fargate: 1000, codebuild: MINUTE_MS }
+
+/** Last moment that a time with a four-digit year can say; what lies beyond is a fault and no time. */
+const LAST_INSTANT = Date.UTC(9999, 11, 31)
+
+/** Price of a shape in nano-dollars per hour × AMOUNT_UNITS; null where it is unknown. */
+interface Rate {
+  readonly scaled: bigint | null
+  readonly basis: PriceBasis
+}
+
+const UNKNOWN_RATE: Rate = { scaled: null, basis: 'unknown' }
+
+/**
+ * Price of one minute of this shape, IPv4 included on Fargate; microUsd may be fractional; null = unknown.
+ *
+ * With a number and the basis `unknown`, only the extra storage has no known price: the number is then a lower
+ * bound.
+ */
+export function perMinute(
+  shape: RunnerShape,
+  region: string,
+): { readonly microUsd: number | null; readonly basis: PriceBasis } {
+  const { scaled, basis } = rateOf(shape, region)
+  return { microUsd: scaled === null ? null : Number(scaled) / SCALED_PER_MICRO_USD_MINUTE, basis }
+}
+
+/**
+ * GitHub-hosted smallest Linux runner of that architecture with at least `cpu` vCPUs; null = GitHub has none.
+ * microUsd per started minute, in a private repository.
+ */
+export function githubHostedPerMinute(
+  arch: Arch,
+  cpu: number,
+): { readonly microUsd: number; readonly cpu: number } | null {
+  const runner = GITHUB_HOSTED[arch].find(hosted => hosted.cpu >= cpu)
+  return runner ? { microUsd: runner.nanoUsd / NANO_PER_MICRO, cpu: runner.cpu } : null
+}
+
+/** Cost of a runner whose end is known; null before (launch unknown or not stopped). */
+export function runnerCost(runner: Runner): RunnerCost | null {
+  return invoice(runner)?.cost ?? null
+}
+
+/** Share of the job it really ran; null when it ran none or has no cost yet. */
+export function jobCost(runner: Runner): JobCost | null {
+  const bill = invoice(runner)
+  if (bill === null || runner.launch === null || runner.job === null) return null
+  return {
+    runner: runner.name,
+    microUsd: bill.cost.jobMicroUsd,
+    githubHostedMicroUsd: githubHostedCost(runner.launch.shape, runner.job, bill.window.endedAt),
+    onDemandMicroUsd: share(bill.cost.onDemandMicroUsd, bill.jobMs, bill.cost.billedMs),
+    basis: bill.cost.basis,
+  }
+}
+
+interface Invoice {
+  readonly cost: RunnerCost
+  readonly window: BilledWindow
+  readonly jobMs: number
+}
+
+function invoice(runner: Runner): Invoice | null {
+  const window = billedWindow(runner)
+  if (runner.launch === null || window === null) return null
+  const { shape, region } = runner.launch
+  const { billedMs } = window
+  const rate = rateOf(shape, region)
+  const onDemand = rateOf(shape.capacity === null ? shape : { ...shape, capacity: 'on-demand' }, region)
+  const { startupMs, jobMs } = splitWindow(runner, window)
+
+  const total = charge(rate, billedMs)
+  const startup = share(total, startupMs, billedMs)
+  const job = share(total, jobMs, billedMs)
+  const cost = {
+    totalMicroUsd: total,
+    startupMicroUsd: startup,
+    jobMicroUsd: job,
+    idleMicroUsd: total - startup - job,
+    onDemandMicroUsd: charge(onDemand, billedMs),
+    billedMs,
+    // Nothing billed costs nothing for sure, whatever is known about the price.
+    basis: billedMs === 0 ? ('published' as const) : rate.basis,
+  }
+  return { cost, window, jobMs }
+}
+
+// Prices
+
+function rateOf(shape: RunnerShape, region: string): Rate {
+  const prices = REGIONS.get(region)
+  if (!prices) return UNKNOWN_RATE
+  return shape.compute === 'fargate' ? fargateRate(shape, prices) : codebuildRate(shape, prices)
+}
+
+/**
+ * vCPU, memory and address always count; storage only beyond what is included. Without a price of vCPU or
+ * memory the rest says nothing, so the whole is unknown. A lacking price of storage leaves a lower bound, which
+ * serves spend caps and reports better than nothing would.
+ */
+function fargateRate(shape: RunnerShape, prices: RegionPrices): Rate {
+  const { vcpuHour, gbHour } = prices.fargate[shape.arch][shape.capacity ?? 'on-demand']
+  if (vcpuHour.nanoUsd === null || gbHour.nanoUsd === null) return UNKNOWN_RATE
+  const parts: readonly Part[] = [
+    { price: vcpuHour, amount: shape.cpu },
+    { price: gbHour, amount: shape.memoryGiB },
+    { price: PUBLIC_IPV4_HOUR, amount: 1 },
+    { price: prices.fargateStorageGbHour, amount: shape.diskGiB - FARGATE_INCLUDED_DISK_GIB },
+  ]
+  return sum(parts.filter(part => part.amount > 0))
+}
+
+/** Disk and address are part of a build's price. */
+function codebuildRate(shape: RunnerShape, prices: RegionPrices): Rate {
+  const minute = prices.codebuildMinute[shape.arch].get(shape.computeType ?? '')
+  return minute && minute.nanoUsd !== null ? sum([{ price: minute, amount: 60 }]) : UNKNOWN_RATE
+}
+
+/** So many units of something that has a price per unit and hour. */
+interface Part {
+  readonly price: Price
+  readonly amount: number
+}
+
+function sum(parts: readonly Part[]): Rate {
+  const scaled = parts.reduce(
+    (total, { price, amount }) =>
+      total + BigInt(price.nanoUsd ?? 0) * BigInt(Math.round(amount * AMOUNT_UNITS)),
+    0n,
+  )
+  return { scaled, basis: worst(parts.map(part => part.price.basis)) }
+}
+
+function worst(bases: readonly PriceBasis[]): PriceBasis {
+  if (bases.includes('unknown')) return 'unknown'
+  return bases.includes('estimate') ? 'estimate' : 'published'
+}
+
+/** Micro-dollars of a window, rounded half up; an unknown rate counts as 0. */
+function charge(rate: Rate, billedMs: number): number {
+  const exact = (rate.scaled ?? 0n) * BigInt(billedMs)
+  return Number((2n * exact + MICRO_USD) / (2n * MICRO_USD))
+}
+
+/** The share that `partMs` of `wholeMs` have in an amount, rounded down. */
+function share(microUsd: number, partMs: number, wholeMs: number): number {
+  return wholeMs === 0 ? 0 : Number((BigInt(microUsd) * BigInt(partMs)) / BigInt(wholeMs))
+}
+
+// Times
+
+interface BilledWindow {
+  readonly startedAt: number
+  /** When the runner stopped; never before startedAt. */
+  readonly endedAt: number
+  /** What is billed: at least endedAt − startedAt, by the billing floor and step often more. */
+  readonly billedMs: number
+}
+
+/**
+ * Fargate bills from the start of the image pull, CodeBuild from the start of the build; both stand in
+ * pullStartedAt. A runner without one that is known to have run is billed from then; without either it never
+ * got to pulling and costs nothing. null while the runner has not stopped.
+ */
+function billedWindow(runner: Runner): BilledWindow | null {
+  const stoppedAt = instant(runner.stoppedAt)
+  if (runner.launch === null || stoppedAt === null) return null
+  const startedAt = instant(runner.pullStartedAt) ?? instant(runner.startedAt)
+  if (startedAt === null) return { startedAt: stoppedAt, endedAt: stoppedAt, billedMs: 0 }
+  const endedAt = Math.max(startedAt, stoppedAt)
+  const step = BILLING_STEP_MS[runner.launch.shape.compute]
+  const billedMs = Math.max(SHORTEST_BILL_MS, Math.ceil((endedAt - startedAt) / step) * step)
+  return { startedAt, endedAt, billedMs }
+}
+
+/**
+ * How much of a billed window is start-up and job; the rest is idle, and so is what billing adds after the stop.
+ * A runner that never ran is start-up alone. Each clock (AWS, GitHub) may be off: every moment is brought
+ * between its neighbours, in the order start, up, job started, job completed, end.
+ */
+function splitWindow(runner: Runner, window: BilledWindow): { startupMs: number; jobMs: number } {
+  const { startedAt, endedAt, billedMs } = window
+  const jobStartedAt = instant(runner.job?.startedAt)
+  // The event that says RUNNING can be lost; a runner with a job did run.
+  const upAt = instant(runner.startedAt) ?? jobStartedAt
+  if (upAt === null) return { startupMs: billedMs, jobMs: 0 }
+  const up = clamp(upAt, startedAt, endedAt)
+  const from = clamp(jobStartedAt ?? endedAt, up, endedAt)
+  // Spot can take a runner before GitHub knows the end of its job: then it ran until the stop.
+  const to = clamp(instant(runner.job?.completedAt) ?? endedAt, from, endedAt)
+  return { startupMs: up - startedAt, jobMs: to - from }
+}
+
+/** The job's started minutes, at least one, on GitHub's runner of the same size. */
+function githubHostedCost(
+  shape: RunnerShape,
+  job: NonNullable<Runner['job']>,
+  runnerEndedAt: number,
+): number | null {
+  const hosted = githubHostedPerMinute(shape.arch, shape.cpu)
+  if (hosted === null) return null
+  if (job.publicRepository && hosted.cpu <= PUBLIC_STANDARD_MAX_CPU) return 0
+  const completedAt = instant(job.completedAt) ?? runnerEndedAt
+  const runMs = completedAt - (instant(job.startedAt) ?? completedAt)
+  return Math.max(1, Math.ceil(runMs / MINUTE_MS)) * hosted.microUsd
+}
+
+/** A moment in whole milliseconds; null for none, and for what is no moment (NaN, before 1970, past 9999). */
+function instant(at: number | null | undefined): number | null {
+  return at != null && at >= 0 && at <= LAST_INSTANT ? Math.trunc(at) : null
+}
+
+function clamp(at: number, low: number, high: number): number {
+  return Math.min(Math.max(at, low), high)
+}
