@@ -1,0 +1,96 @@
+/**
+ * Events of AWS, read into facts about one runner.
+ * ECS Task State Change: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
+ * CodeBuild Build State Change: https://docs.aws.amazon.com/codebuild/latest/userguide/sample-build-notifications-ref.html
+ */
+import * as z from 'zod/mini'
+import type { RunnerEvent } from './types.ts'
+
+const text = z.optional(z.nullable(z.string()))
+
+const task = z.object({
+  source: z.literal('aws.ecs'),
+  'detail-type': z.literal('ECS Task State Change'),
+  detail: z.object({
+    taskArn: z.string(),
+    /** Set by RunTask: the name of the runner. */
+    startedBy: z.string(),
+    lastStatus: z.string(),
+    pullStartedAt: text,
+    startedAt: text,
+    stoppedAt: text,
+    stopCode: text,
+    stoppedReason: text,
+  }),
+})
+
+const build = z.object({
+  source: z.literal('aws.codebuild'),
+  'detail-type': z.literal('CodeBuild Build State Change'),
+  time: z.string(),
+  detail: z.object({
+    'build-status': z.string(),
+    'build-id': z.string(),
+    'additional-information': z.object({
+      'build-start-time': text,
+      environment: z.object({
+        'environment-variables': z.array(z.object({ name: z.string(), value: text })),
+      }),
+    }),
+  }),
+})
+
+/** Environment variable of a build that names its runner. */
+export const RUNNER_VARIABLE = 'TORNADE_RUNNER'
+
+/** @returns null for what is not an event of a runner of ours, whatever its shape. */
+export function readAwsEvent(event: unknown): RunnerEvent | null {
+  const ecs = task.safeParse(event)
+  if (ecs.success) return taskEvent(ecs.data.detail)
+  const codebuild = build.safeParse(event)
+  return codebuild.success ? buildEvent(codebuild.data) : null
+}
+
+function taskEvent(detail: z.output<typeof task>['detail']): RunnerEvent {
+  const stopped = detail.lastStatus === 'STOPPED'
+  return {
+    kind: 'runner',
+    runner: detail.startedBy,
+    providerId: detail.taskArn,
+    pullStartedAt: time(detail.pullStartedAt),
+    startedAt: time(detail.startedAt),
+    stoppedAt: stopped ? time(detail.stoppedAt) : null,
+    stop: stopped ? { code: detail.stopCode ?? 'unknown', reason: detail.stoppedReason ?? '' } : null,
+  }
+}
+
+function buildEvent({ detail, time: at }: z.output<typeof build>): RunnerEvent | null {
+  const information = detail['additional-information']
+  const runner = information.environment['environment-variables'].find(
+    ({ name }) => name === RUNNER_VARIABLE,
+  )?.value
+  if (!runner) return null
+  const status = detail['build-status']
+  const start = buildTime(information['build-start-time'])
+  const stopped = status !== 'IN_PROGRESS'
+  return {
+    kind: 'runner',
+    runner,
+    providerId: detail['build-id'],
+    pullStartedAt: start,
+    startedAt: start,
+    stoppedAt: stopped ? time(at) : null,
+    stop: stopped ? { code: status, reason: `build ${status.toLowerCase()}` } : null,
+  }
+}
+
+/** CodeBuild writes "Sep 1, 2017 4:12:29 PM", in UTC and without saying so. */
+function buildTime(value: string | null | undefined): number | null {
+  return value == null ? null : time(/Z$|[+-]\d\d:?\d\d$/.test(value) ? value : `${value} UTC`)
+}
+
+function time(value: string | null | undefined): number | null {
+  if (value == null) return null
+  const parsed = Date.parse(value)
+  return Number.isNaN(parsed) ? null : parsed
+}

@@ -1,0 +1,190 @@
+/**
+ * A delivery of GitHub, read into a fact about one job.
+ *
+ * Whether it is ours is decided from as little of it as possible, so that a delivery of somebody else's job is
+ * never refused for its shape; only ours must have all that tornade acts on. Fields that older servers do not
+ * send (run_attempt, head_branch, workflow_name, created_at, installation) may be absent.
+ * Shape: https://docs.github.com/webhooks/webhook-events-and-payloads#workflow_job
+ */
+import * as z from 'zod/mini'
+import { hasMarker } from './labels.ts'
+import { runnerOf } from './plan.ts'
+import { clean } from './text.ts'
+import type { GitHubRunnerRef, JobEvent, JobRequest } from './types.ts'
+
+export interface DeliveryRules {
+  readonly marker: string
+  /** Numeric ids of the accounts that may start runners; null means any. */
+  readonly owners: ReadonlySet<number> | null
+}
+
+export type DeliveryReading =
+  | { readonly outcome: 'ours'; readonly event: JobEvent }
+  | { readonly outcome: 'ignored'; readonly reason: string }
+  /** One line for each field that is not as GitHub sends it, the path first. */
+  | { readonly outcome: 'invalid'; readonly fields: readonly string[] }
+
+/** Deliveries about older jobs are ignored: GitHub fails a job that waited for 24 hours, so nothing can come of them. */
+const OLDEST_MS = 24 * 3_600_000
+
+const id = z.int().check(z.minimum(1))
+const time = z.string().check(z.refine(text => !Number.isNaN(Date.parse(text)), 'not a time'))
+const optional = <T extends z.ZodMiniType>(type: T) => z.optional(z.nullable(type))
+
+/** The least that says whose a delivery is. */
+const glance = z.object({
+  action: z.string(),
+  workflow_job: z.object({ labels: z.array(z.string()), runner_name: optional(z.string()) }),
+})
+
+const full = z.object({
+  action: z.string(),
+  workflow_job: z.object({
+    id,
+    run_id: id,
+    run_attempt: optional(id),
+    name: z.string(),
+    status: optional(z.string()),
+    conclusion: optional(z.string()),
+    head_sha: z.string(),
+    head_branch: optional(z.string()),
+    workflow_name: optional(z.string()),
+    labels: z.array(z.string()),
+    created_at: optional(time),
+    started_at: optional(time),
+    completed_at: optional(time),
+    runner_id: optional(z.number()),
+    runner_name: optional(z.string()),
+  }),
+  repository: z.object({
+    id,
+    full_name: z.string().check(z.regex(/^[^/\s]+\/[^/\s]+$/, 'not owner/name')),
+    private: z.optional(z.boolean()),
+    owner: z.object({ id }),
+  }),
+  installation: optional(z.object({ id })),
+})
+type Payload = z.output<typeof full>
+
+/**
+ * @param name value of X-GitHub-Event
+ * @param json the parsed body
+ * @param receivedAt when it came, milliseconds since 1970
+ */
+export function readDelivery(
+  name: string,
+  json: unknown,
+  receivedAt: number,
+  rules: DeliveryRules,
+): DeliveryReading {
+  if (name !== 'workflow_job') return ignored(`event ${clean(name) || '(none)'} is not workflow_job`)
+  const first = glance.safeParse(json)
+  if (!first.success) return invalid(first.error)
+  const { labels, runner_name } = first.data.workflow_job
+  const ours =
+    hasMarker(labels, rules.marker) || (!!runner_name && runnerOf(runner_name, rules.marker) !== null)
+  if (!ours) return ignored(`labels do not contain ${rules.marker}`)
+  const read = full.safeParse(json)
+  if (!read.success) return invalid(read.error)
+  const payload = read.data
+  const { owner } = payload.repository
+  if (rules.owners && !rules.owners.has(owner.id))
+    return ignored(`owner ${owner.id} is not in owners of tornade.yml`)
+  const request = jobRequest(payload, receivedAt)
+  if (payload.action === 'queued' && receivedAt - request.createdAt > OLDEST_MS)
+    return ignored('the job was created over 24 hours ago')
+  const event = jobEvent(payload, request, receivedAt)
+  return event ? { outcome: 'ours', event } : ignored(`action ${clean(payload.action)} is not acted on`)
+}
+
+/** `<job id>-<run attempt>` */
+export function jobKey(jobId: number, attempt: number): string {
+  return `${jobId}-${attempt}`
+}
+
+function jobEvent(
+  { action, workflow_job: job }: Payload,
+  request: JobRequest,
+  receivedAt: number,
+): JobEvent | null {
+  const runner = runnerRef(job)
+  switch (action) {
+    case 'queued':
+      // An environment gate: https://github.com/octokit/webhooks has an example of action queued, status waiting.
+      return { kind: job.status === 'waiting' ? 'waiting' : 'queued', at: receivedAt, request }
+    case 'waiting':
+      return { kind: 'waiting', at: receivedAt, request }
+    case 'in_progress':
+      return runner && { kind: 'in_progress', at: parseTime(job.started_at) ?? receivedAt, request, runner }
+    case 'completed':
+      return {
+        kind: 'completed',
+        at: parseTime(job.completed_at) ?? receivedAt,
+        request,
+        conclusion: clean(job.conclusion ?? 'unknown'),
+        runner,
+        startedAt: runner && (parseTime(job.started_at) ?? null),
+      }
+    default:
+      return null
+  }
+}
+
+function jobRequest(payload: Payload, receivedAt: number): JobRequest {
+  const { workflow_job: job, repository, installation } = payload
+  const attempt = job.run_attempt ?? 1
+  return {
+    key: jobKey(job.id, attempt),
+    jobId: job.id,
+    attempt,
+    runId: job.run_id,
+    repository: {
+      id: repository.id,
+      name: clean(repository.full_name, 140),
+      private: repository.private ?? true,
+    },
+    ownerId: repository.owner.id,
+    installationId: installation?.id ?? null,
+    workflow: job.workflow_name == null ? null : clean(job.workflow_name),
+    name: clean(job.name),
+    headBranch: job.head_branch == null ? null : clean(job.head_branch),
+    headSha: clean(job.head_sha, 64),
+    // Labels are sent to GitHub again as they are: cutting them would register a runner that fits nothing.
+    labels: job.labels,
+    createdAt: parseTime(job.created_at) ?? parseTime(job.started_at) ?? receivedAt,
+  }
+}
+
+/** GitHub writes "no runner" as null, as 0, and as an empty name. */
+function runnerRef(job: Payload['workflow_job']): GitHubRunnerRef | null {
+  return job.runner_id && job.runner_name ? { id: job.runner_id, name: job.runner_name } : null
+}
+
+function parseTime(text: string | null | undefined): number | null {
+  return text == null ? null : Date.parse(text)
+}
+
+function ignored(reason: string): DeliveryReading {
+  return { outcome: 'ignored', reason }
+}
+
+function invalid(error: z.core.$ZodError): DeliveryReading {
+  return {
+    outcome: 'invalid',
+    fields: error.issues.map(issue => `${issue.path.map(String).join('.') || 'payload'}: ${describe(issue)}`),
+  }
+}
+
+function describe(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `expected ${issue.expected}`
+    case 'too_small':
+      return 'too small'
+    case 'invalid_format':
+    case 'custom':
+      return issue.message || 'not in the expected form'
+    default:
+      return 'not as GitHub sends it'
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * What becomes of a job and of a runner.
+ *
+ * Deliveries and events come late, twice and in any order. So an item holds facts, and taking an event in means
+ * merging its facts: each fact has one value that wins whatever came first, and the state is read off the facts.
+ * That makes every order of the same events, doubled ones included, end in the same item.
+ */
+import { jobCost, runnerCost } from './cost.ts'
+import type {
+  GitHubRunnerRef,
+  Job,
+  JobEvent,
+  JobRequest,
+  JobState,
+  Runner,
+  RunnerEvent,
+  RunnerState,
+  StopReason,
+} from './types.ts'
+
+export function newJob(request: JobRequest): Job {
+  return {
+    key: request.key,
+    version: 0,
+    request,
+    spec: null,
+    gatedAt: null,
+    queuedAt: null,
+    started: null,
+    completed: null,
+    refused: null,
+    deferred: null,
+    claim: null,
+    runner: null,
+    replacements: 0,
+    cost: null,
+  }
+}
+
+/** Takes a delivery into a job; `undefined` is a job not seen before. */
+export function applyToJob(job: Job | undefined, event: JobEvent): Job {
+  const base = job ?? newJob(event.request)
+  const known: Job = { ...base, request: pickRequest(base.request, event.request) }
+  switch (event.kind) {
+    case 'queued':
+      return { ...known, queuedAt: least(known.queuedAt, event.at) }
+    case 'waiting':
+      return { ...known, gatedAt: least(known.gatedAt, event.at) }
+    case 'in_progress':
+      return withStart(known, event.at, event.runner)
+    case 'completed': {
+      const { at, conclusion, startedAt, runner } = event
+      const completed = pick(known.completed, { at, conclusion, startedAt, runner }, order)
+      const done: Job = { ...known, completed, deferred: null }
+      return runner ? withStart(done, startedAt ?? at, runner) : done
+    }
+  }
+}
+
+function withStart(job: Job, at: number, runner: GitHubRunnerRef): Job {
+  return { ...job, started: pick(job.started, { at, runner }, order), deferred: null }
+}
+
+export function jobState(job: Job): JobState {
+  if (job.refused) return 'refused'
+  if (job.completed) return job.completed.conclusion === 'cancelled' ? 'cancelled' : 'completed'
+  if (job.started) return 'running'
+  if (job.deferred) return 'deferred'
+  if (job.claim) return 'launching'
+  return job.queuedAt === null ? 'waiting' : 'queued'
+}
+
+/** True once nothing more can happen to the job. */
+export function isFinal(job: Job): boolean {
+  return job.refused !== null || job.completed !== null
+}
+
+/** True while the job still needs a runner. */
+export function needsRunner(job: Job): boolean {
+  return !isFinal(job) && job.started === null && job.queuedAt !== null
+}
+
+/** Since when the job could have run: behind an environment gate, since the gate opened. */
+export function readySince(job: Job): number {
+  return job.gatedAt === null ? job.request.createdAt : (job.queuedAt ?? job.request.createdAt)
+}
+
+export function newRunner(name: string): Runner {
+  return {
+    name,
+    version: 0,
+    launch: null,
+    registration: null,
+    providerId: null,
+    ticketKey: null,
+    pullStartedAt: null,
+    startedAt: null,
+    stoppedAt: null,
+    stop: null,
+    for: null,
+    job: null,
+    deregisteredAt: null,
+    stopRequestedAt: null,
+    cost: null,
+  }
+}
+
+/** Takes in what AWS tells about the task or build. */
+export function applyRunnerEvent(runner: Runner | undefined, event: RunnerEvent): Runner {
+  const base = runner ?? newRunner(event.runner)
+  return priced({
+    ...base,
+    providerId: base.providerId ?? event.providerId,
+    pullStartedAt: least(base.pullStartedAt, event.pullStartedAt),
+    startedAt: least(base.startedAt, event.startedAt),
+    stoppedAt: least(base.stoppedAt, event.stoppedAt),
+    stop: event.stop ? pick(base.stop, event.stop, stopOrder) : base.stop,
+  })
+}
+
+/** Takes in that GitHub gave this runner a job, or that the job ended. */
+export function applyJobToRunner(
+  runner: Runner,
+  event: Extract<JobEvent, { kind: 'in_progress' | 'completed' }>,
+): Runner {
+  const startedAt = event.kind === 'in_progress' ? event.at : (event.startedAt ?? event.at)
+  const job = runner.job?.key === event.request.key ? runner.job : null
+  return priced({
+    ...runner,
+    job: {
+      key: event.request.key,
+      startedAt: least(job?.startedAt ?? null, startedAt)!,
+      completedAt:
+        event.kind === 'completed' ? least(job?.completedAt ?? null, event.at) : (job?.completedAt ?? null),
+      publicRepository: !event.request.repository.private,
+    },
+  })
+}
+
+/** The cost follows from the facts; it is worked out again whenever one of them is new. */
+export function priced(runner: Runner): Runner {
+  return { ...runner, cost: runnerCost(runner) }
+}
+
+/** The job's side of its runner's cost; unchanged while the runner is not priced or ran another job. */
+export function withCost(job: Job, runner: Runner): Job {
+  const cost = runner.job?.key === job.key ? jobCost(runner) : null
+  return cost ? { ...job, cost: { ...cost, runner: runner.name } } : job
+}
+
+export function runnerState(runner: Runner): RunnerState {
+  if (runner.stoppedAt !== null) return 'stopped'
+  if (runner.stopRequestedAt !== null || runner.deregisteredAt !== null || runner.job?.completedAt)
+    return 'stopping'
+  if (runner.job) return 'busy'
+  return runner.startedAt === null ? 'starting' : 'idle'
+}
+
+/** True while GitHub may still give this runner a job. */
+export function isAvailable(runner: Runner): boolean {
+  const state = runnerState(runner)
+  return runner.registration !== null && (state === 'starting' || state === 'idle')
+}
+
+/** True when `ref`, as a delivery names it, is this runner: same registration, same repository. */
+export function isRunner(runner: Runner, ref: GitHubRunnerRef, repositoryId: number): boolean {
+  return (
+    runner.launch?.repository.id === repositoryId &&
+    (runner.registration === null ||
+      (runner.registration.id === ref.id && runner.registration.name === ref.name))
+  )
+}
+
+function least(a: number | null, b: number | null): number | null {
+  if (a === null) return b
+  return b === null ? a : Math.min(a, b)
+}
+
+/** The one of two differing values that wins in any order. */
+function pick<T>(a: T | null, b: T, compare: (a: T, b: T) => number): T {
+  return a === null || compare(b, a) < 0 ? b : a
+}
+
+function order<T extends { readonly at: number }>(a: T, b: T): number {
+  return a.at - b.at || text(a, b)
+}
+
+function stopOrder(a: StopReason, b: StopReason): number {
+  return text([a.code, a.reason], [b.code, b.reason])
+}
+
+function text(a: unknown, b: unknown): number {
+  const [left, right] = [JSON.stringify(a), JSON.stringify(b)]
+  return left < right ? -1 : left > right ? 1 : 0
+}
+
+/** Deliveries of one job carry the same request, except that an old server leaves the creation time to us. */
+function pickRequest(a: JobRequest, b: JobRequest): JobRequest {
+  if (a === b) return a
+  return pick(a, b, (x, y) => x.createdAt - y.createdAt || text(x, y))
+}

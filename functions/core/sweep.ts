@@ -1,0 +1,132 @@
+/** What the sweep should do about what it sees. Pure: the same ledger and time give the same steps. */
+import { HEADS_PER_REPOSITORY, isAnyoneWaiting } from './admission.ts'
+import { isFinal, needsRunner, readySince, runnerState } from './lifecycle.ts'
+import type { Gate, Job, Runner } from './types.ts'
+
+export type SweepAction =
+  /** Its claim was interrupted. */
+  | { readonly kind: 'resume'; readonly jobKey: string }
+  /** Its runner is gone. */
+  | { readonly kind: 'relaunch'; readonly jobKey: string; readonly after: string }
+  /** Nobody took it up. */
+  | { readonly kind: 'queue-again'; readonly jobKey: string }
+  | { readonly kind: 'refill'; readonly repositories: readonly number[] }
+  | { readonly kind: 'wake' }
+  /** Places whose runner never came to be. */
+  | { readonly kind: 'free'; readonly runners: readonly string[] }
+  /** No job needs it: deregister, then stop. */
+  | { readonly kind: 'release'; readonly runner: string }
+  | { readonly kind: 'stop'; readonly runner: string; readonly providerId: string; readonly reason: string }
+  /** Its runner stopped and its end was never told. */
+  | { readonly kind: 'ask-github'; readonly jobKey: string }
+
+export interface Sight {
+  /** Open jobs, oldest first, and runners that have not stopped. Both may lag. */
+  readonly jobs: readonly Job[]
+  readonly runners: readonly Runner[]
+  readonly gate: Gate
+}
+export interface SweepLimits {
+  readonly runner: { readonly lifeMinutes: number; readonly idleMinutes: number }
+}
+
+const MINUTE_MS = 60_000
+/** Nothing is called stuck before: messages, retries and lagging lists need their time. */
+const STUCK_MS = 5 * MINUTE_MS
+/** The runner goes by itself when its time is over; the sweep comes after it. */
+const MARGIN_MS = 2 * MINUTE_MS
+
+export function sweepActions(
+  { jobs, runners, gate }: Sight,
+  limits: SweepLimits,
+  now: number,
+): SweepAction[] {
+  const live = new Map(runners.map(runner => [runner.name, runner]))
+  const needed = new Set(jobs.filter(needsRunner).map(job => job.runner))
+  return [
+    ...jobs.flatMap(job => jobActions(job, live, now)),
+    ...runners.flatMap(runner => runnerActions(runner, needed, limits, now)),
+    ...gateActions(gate, jobs, live, now),
+  ]
+}
+
+function jobActions(job: Job, live: ReadonlyMap<string, Runner>, now: number): SweepAction[] {
+  if (isFinal(job) || job.deferred) return []
+  const runner = job.runner === null ? undefined : live.get(job.runner)
+  if (job.started) {
+    const silent = now - Math.max(job.started.at, job.queuedAt ?? 0) > STUCK_MS
+    return !runner && silent ? [{ kind: 'ask-github', jobKey: job.key }] : []
+  }
+  if (!needsRunner(job)) return []
+  if (!job.claim) return now - readySince(job) > STUCK_MS ? [{ kind: 'queue-again', jobKey: job.key }] : []
+  if (runner?.registration && job.runner !== null) {
+    return runnerState(runner) === 'busy' &&
+      runner.job?.key !== job.key &&
+      now - runner.job!.startedAt > STUCK_MS
+      ? [{ kind: 'relaunch', jobKey: job.key, after: job.runner }]
+      : []
+  }
+  if (job.claim.leaseUntil > now) return []
+  // Without a registration the claim was interrupted; with none in sight long after, the runner is gone.
+  if (now - job.claim.leaseUntil <= STUCK_MS || job.runner === null)
+    return [{ kind: 'resume', jobKey: job.key }]
+  return [{ kind: 'relaunch', jobKey: job.key, after: job.runner }]
+}
+
+function runnerActions(
+  runner: Runner,
+  needed: ReadonlySet<string | null>,
+  limits: SweepLimits,
+  now: number,
+): SweepAction[] {
+  const { name, providerId, launch } = runner
+  if (providerId === null || launch === null) return []
+  const lifeMs = launch.timeoutMinutes * MINUTE_MS
+  if (now - launch.at > lifeMs + MARGIN_MS)
+    return [{ kind: 'stop', runner: name, providerId, reason: 'longest life reached' }]
+  if (
+    runner.deregisteredAt !== null &&
+    runner.stopRequestedAt === null &&
+    now - runner.deregisteredAt > MARGIN_MS
+  ) {
+    return [{ kind: 'release', runner: name }]
+  }
+  if (runner.job?.completedAt && now - runner.job.completedAt > STUCK_MS) {
+    return [{ kind: 'stop', runner: name, providerId, reason: 'its job has ended' }]
+  }
+  if (runner.job || runner.deregisteredAt !== null) return []
+  const idleSince = runner.startedAt ?? launch.at + STUCK_MS
+  const idleMs = limits.runner.idleMinutes * MINUTE_MS
+  if (now - idleSince > idleMs + MARGIN_MS) return [{ kind: 'release', runner: name }]
+  return !needed.has(name) && now - launch.at > MINUTE_MS ? [{ kind: 'release', runner: name }] : []
+}
+
+function gateActions(
+  gate: Gate,
+  jobs: readonly Job[],
+  live: ReadonlyMap<string, Runner>,
+  now: number,
+): SweepAction[] {
+  const actions: SweepAction[] = []
+  const claims = new Set(jobs.filter(needsRunner).map(job => job.claim?.runner))
+  const empty = Object.entries(gate.holders)
+    .filter(([name, holder]) => !live.has(name) && !claims.has(name) && now - holder.since > STUCK_MS)
+    .map(([name]) => name)
+  if (empty.length > 0) actions.push({ kind: 'free', runners: empty })
+  const repositories = forgotten(gate, jobs)
+  if (repositories.length > 0) actions.push({ kind: 'refill', repositories })
+  if (isAnyoneWaiting(gate) || repositories.length > 0) actions.push({ kind: 'wake' })
+  return actions
+}
+
+/** Repositories with deferred jobs whose line at the gate has room for them. */
+function forgotten(gate: Gate, jobs: readonly Job[]): number[] {
+  const repositories = new Set<number>()
+  for (const job of jobs) {
+    if (!job.deferred || Object.hasOwn(gate.holders, job.deferred.runner)) continue
+    const line = gate.waiting[job.request.repository.id]?.heads ?? []
+    if (line.length < HEADS_PER_REPOSITORY && !line.some(head => head.jobKey === job.key))
+      repositories.add(job.request.repository.id)
+  }
+  return [...repositories]
+}
