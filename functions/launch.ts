@@ -1,0 +1,343 @@
+/**
+ * Queued jobs → admitted, claimed, started, armed; or deferred, or refused.
+ *
+ * Receives count crashes only: whatever must wait is written down and acknowledged, never failed.
+ */
+import { type Config, labelRules } from './config.ts'
+import { admit, isAnyoneWaiting, leave, type PlaceRequest, pause, stepBack } from './core/admission.ts'
+import { type Candidate, claim, queue } from './core/claim.ts'
+import { type LabelRules, readLabels } from './core/labels.ts'
+import { isFinal, needsRunner } from './core/lifecycle.ts'
+import { generationOf, runnerName } from './core/plan.ts'
+import { roleViolation } from './core/policy.ts'
+import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
+import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
+import type { LaunchMessage, Ports, QueueMessage } from './ports.ts'
+import { refillGate } from './refill.ts'
+import { type RefuseCode, refuse } from './refuse.ts'
+import { type StartResult, startRunner } from './start.ts'
+import { changeGate, create, update } from './update.ts'
+
+export type LaunchPorts = Ports
+
+/** Deferred jobs that one invocation starts besides those it was called for. */
+const HEADS_PER_INVOCATION = 10
+/** Longer than the function can run, so that a lease ends only after its owner has. */
+const LEASE_MARGIN_MS = 30_000
+/** A delivery that comes this late may be about a job that is long over. */
+const ASK_GITHUB_AFTER_MS = 5 * 60_000
+const LONGEST_DELAY_SECONDS = 900
+
+interface Asking {
+  readonly candidate: Candidate
+  readonly record: QueueRecord
+}
+/** What the gate must be told once the batch is done. */
+interface Aftermath {
+  readonly leaving: string[]
+  readonly stepBacks: { readonly request: PlaceRequest; readonly notBefore: number }[]
+  readonly pauses: { readonly scope: string; readonly until: number }[]
+  readonly messages: QueueMessage[]
+}
+
+export function launch(
+  ports: LaunchPorts,
+  config: Config,
+): (records: readonly QueueRecord[], invocation: Invocation) => Promise<FailedRecords> {
+  const { clock, github, ledger, log, metrics, queue: queues } = ports
+  const rules: LabelRules = labelRules(config, { limits: true })
+
+  return async (records, invocation) => {
+    const asking: Asking[] = []
+    const failed = new Set(
+      await eachRecord(records, log, async record => {
+        const candidate = await prepare(record.body as LaunchMessage)
+        if (candidate) asking.push({ candidate, record })
+      }),
+    )
+    const left = records.filter(record => !failed.has(record.id))
+    if (left.length === 0 || (asking.length === 0 && !left.some(isWake))) return [...failed]
+
+    const admission = await admitAll(asking, left)
+    const aftermath: Aftermath = { leaving: [], stepBacks: [], pauses: [], messages: [] }
+    const byRunner = new Map(asking.map(item => [item.candidate.runner, item]))
+    const admitted = admission.admitted.map(holder => ({
+      holder,
+      record: byRunner.get(holder.runner)?.record ?? recordOf(holder.by, left),
+    }))
+    const denied = admission.denied.map(denial => ({ denial, ...byRunner.get(denial.runner)! }))
+
+    await Promise.all([
+      ...admitted.map(({ holder, record }) =>
+        guard(record, failed, async () => {
+          const candidate =
+            byRunner.get(holder.runner)?.candidate ?? (await headCandidate(holder.jobKey, holder.runner))
+          if (candidate) await start(candidate, holder.already, invocation, aftermath)
+          else aftermath.leaving.push(holder.runner)
+        }),
+      ),
+      ...denied.map(({ denial, candidate, record }) =>
+        guard(record, failed, async () => {
+          const { reason, message, notBefore } = denial
+          if (!(await defer(candidate, { reason, message, notBefore })))
+            aftermath.leaving.push(candidate.runner)
+        }),
+      ),
+    ])
+    if (admission.wakeAt !== null) aftermath.messages.push(wakeAt(admission.wakeAt))
+    await settle(aftermath, admission.gate)
+    return [...failed]
+  }
+
+  /** The job a message is about, ready to ask for a place; null when there is nothing to start. */
+  async function prepare(message: LaunchMessage): Promise<Candidate | null> {
+    switch (message.kind) {
+      case 'wake':
+        return null
+      case 'job':
+        return prepareNew(message.request, message.queuedAt)
+      case 'resume': {
+        const job = await ledger.jobs.get(message.jobKey)
+        return job?.claim ? candidateOf(job, job.claim.runner, null) : null
+      }
+      case 'relaunch': {
+        const job = await ledger.jobs.get(message.jobKey)
+        if (!job || !needsRunner(job) || job.runner !== message.after) return null
+        return prepareAgain(job, message.cause)
+      }
+    }
+  }
+
+  async function prepareNew(request: JobRequest, queuedAt: number): Promise<Candidate | null> {
+    const reading = readLabels(request.labels, rules)
+    if (reading.outcome === 'ignored') return null
+    if (reading.outcome === 'problems') return giveUp(request, 'labels', reading.problems)
+    const { spec } = reading
+    const scope = { repository: request.repository, installationId: request.installationId }
+    if (queuedAt - request.createdAt > ASK_GITHUB_AFTER_MS) {
+      const job = await github.getJob(scope, request.jobId)
+      if (job?.status !== 'queued') {
+        log.info('late delivery of a job that is not queued any more', {
+          job: request.key,
+          status: job?.status ?? 'unknown',
+        })
+        return null
+      }
+    }
+    if (spec.role !== null) {
+      const run = await github.getRun(scope, request.runId)
+      const rule = config.roles[spec.role]!
+      const violation = run
+        ? roleViolation(spec.role, rule, request.repository, run)
+        : `GitHub does not know the run of this job.`
+      if (violation)
+        return giveUp(request, 'role', [{ label: `role:${spec.role}`, message: violation, suggestion: null }])
+    }
+    return {
+      request,
+      spec,
+      queuedAt,
+      generation: 1,
+      cause: 'job',
+      runner: runnerName(config.marker, request.key, 1),
+      replaces: null,
+    }
+  }
+
+  async function prepareAgain(job: Job, cause: 'retry' | 'replacement'): Promise<Candidate | null> {
+    const generation = (job.claim?.generation ?? 0) + 1
+    const { starts, replacements } = config.limits
+    if (cause === 'replacement' && job.replacements >= replacements) {
+      const message = `Other jobs took ${replacements} runners that were started for this one (limits.replacements).`
+      return giveUp(job.request, 'replacement-limit', [
+        { label: job.request.labels.join(', '), message, suggestion: null },
+      ])
+    }
+    if (cause === 'retry' && generation - job.replacements > starts) {
+      const message = `${starts} runners were started for this job and none came to run it (limits.starts).`
+      return giveUp(job.request, 'start-failed', [
+        { label: job.request.labels.join(', '), message, suggestion: null },
+      ])
+    }
+    if (cause === 'replacement') metrics.count('RunnersReplaced')
+    const candidate = candidateOf(job, runnerName(config.marker, job.key, generation), job.runner)
+    return candidate && { ...candidate, cause }
+  }
+
+  async function giveUp(request: JobRequest, code: RefuseCode, problems: readonly Problem[]): Promise<null> {
+    await refuse(ports, config, request, code, problems)
+    return null
+  }
+
+  /** A deferred job whose turn it is; null when it needs this runner no more. */
+  async function headCandidate(jobKey: string, runner: string): Promise<Candidate | null> {
+    const job = await ledger.jobs.get(jobKey)
+    const wants =
+      job !== undefined && needsRunner(job) && [job.deferred?.runner, job.claim?.runner].includes(runner)
+    return wants ? candidateOf(job, runner, job.runner) : null
+  }
+
+  function admitAll(asking: readonly Asking[], records: readonly QueueRecord[]) {
+    const requests = asking.map(({ candidate, record }) => placeRequest(candidate, record.id))
+    const redelivered = new Set(records.filter(record => record.receives > 1).map(record => record.id))
+    const terms = { take: HEADS_PER_INVOCATION, by: (records.find(isWake) ?? records[0]!).id, redelivered }
+    return changeGate(ledger, gate => admit(gate, requests, config.limits, clock.now(), terms))
+  }
+
+  function placeRequest({ runner, request, spec }: Candidate, by: string): PlaceRequest {
+    return {
+      runner,
+      jobKey: request.key,
+      repositoryId: request.repository.id,
+      role: spec.role,
+      priority: Object.hasOwn(config.priority, request.repository.name)
+        ? config.priority[request.repository.name]!
+        : 0,
+      since: request.createdAt,
+      by,
+    }
+  }
+
+  async function start(
+    candidate: Candidate,
+    already: boolean,
+    invocation: Invocation,
+    aftermath: Aftermath,
+  ): Promise<void> {
+    const now = clock.now()
+    let claimed: ReturnType<typeof claim> | undefined
+    await create(ledger.jobs, candidate.request.key, current => {
+      claimed = claim(
+        current,
+        candidate,
+        invocation.id,
+        now,
+        now + invocation.remainingMs() + LEASE_MARGIN_MS,
+      )
+      return claimed.outcome === 'claimed' ? claimed.job : current
+    })
+    switch (claimed!.outcome) {
+      case 'held':
+        aftermath.messages.push(delayed({ kind: 'resume', jobKey: candidate.request.key }, claimed!.until))
+        return
+      case 'not-needed':
+        return drop(candidate.runner, already, aftermath)
+      case 'claimed': {
+        const { job, claim: won, resumed } = claimed!
+        return finish(candidate, await startRunner(ports, config, job, won, resumed), already, aftermath)
+      }
+    }
+  }
+
+  async function finish(
+    candidate: Candidate,
+    result: StartResult,
+    already: boolean,
+    aftermath: Aftermath,
+  ): Promise<void> {
+    const { request, runner } = candidate
+    switch (result.outcome) {
+      case 'armed':
+        metrics.count('JobsLaunched')
+        log.info('runner started', { job: request.key, repository: request.repository.name, runner })
+        return
+      case 'not-needed':
+        return drop(runner, already, aftermath)
+      case 'paused':
+        aftermath.pauses.push({ scope: 'github', until: result.until })
+        aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
+        return
+      case 'deferred': {
+        const { reason, message, notBefore } = result
+        if (await defer(candidate, { reason, message, notBefore })) {
+          aftermath.stepBacks.push({ request: placeRequest(candidate, ''), notBefore })
+          aftermath.messages.push(wakeAt(notBefore))
+        } else aftermath.leaving.push(runner)
+        return
+      }
+      case 'refused':
+        await giveUp(request, result.code, [
+          { label: request.labels.join(', '), message: result.message, suggestion: null },
+        ])
+        aftermath.leaving.push(runner)
+        return
+    }
+  }
+
+  /** A place that nobody needs is given back, unless a runner lives on it. */
+  async function drop(runner: string, already: boolean, aftermath: Aftermath): Promise<void> {
+    const live = already ? await ledger.runners.get(runner) : undefined
+    if (!live || live.stoppedAt !== null) aftermath.leaving.push(runner)
+  }
+
+  /** Writes down why the job waits; false when it does not need to any more. */
+  async function defer(
+    candidate: Candidate,
+    why: Pick<Deferral, 'reason' | 'message' | 'notBefore'>,
+  ): Promise<boolean> {
+    const { runner, cause } = candidate
+    const saved = await update(ledger.jobs, candidate.request.key, current => {
+      const job = queue(current, candidate)
+      if (!needsRunner(job)) return current
+      return { ...job, deferred: { since: job.deferred?.since ?? clock.now(), ...why, runner, cause } }
+    })
+    if (!saved?.deferred) return false
+    metrics.count('JobsDeferred')
+    return true
+  }
+
+  async function settle({ leaving, stepBacks, pauses, messages }: Aftermath, gate: Gate): Promise<void> {
+    let latest = gate
+    if (leaving.length + stepBacks.length + pauses.length > 0) {
+      const changed = await changeGate(ledger, current => {
+        let next = leave(current, leaving)
+        for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore)
+        for (const { scope, until } of pauses) next = pause(next, scope, until)
+        return { gate: next }
+      })
+      latest = changed.gate
+      if (leaving.length > 0 && isAnyoneWaiting(latest))
+        messages.push({ body: { kind: 'wake' } satisfies LaunchMessage })
+    }
+    await refillGate(ports, config, latest)
+    if (messages.length > 0) await queues.send('launch', messages)
+  }
+
+  async function guard(record: QueueRecord, failed: Set<string>, work: () => Promise<void>): Promise<void> {
+    for (const id of await eachRecord([record], log, work)) failed.add(id)
+  }
+
+  function wakeAt(time: number): QueueMessage {
+    return delayed({ kind: 'wake' }, time)
+  }
+
+  function delayed(body: LaunchMessage, until: number): QueueMessage {
+    const seconds = Math.ceil((until - clock.now()) / 1000)
+    return { body, delaySeconds: Math.min(LONGEST_DELAY_SECONDS, Math.max(0, seconds)) }
+  }
+}
+
+function candidateOf(job: Job, runner: string, replaces: string | null): Candidate | null {
+  if (!job.spec || isFinal(job)) return null
+  const known = [job.claim, job.deferred].find(item => item?.runner === runner)
+  const cause = known?.cause ?? 'job'
+  const generation = generationOf(runner)
+  return {
+    request: job.request,
+    spec: job.spec,
+    queuedAt: job.queuedAt ?? job.request.createdAt,
+    generation,
+    cause,
+    runner,
+    replaces,
+  }
+}
+
+function isWake(record: QueueRecord): boolean {
+  return (record.body as LaunchMessage).kind === 'wake'
+}
+
+/** The record on whose behalf a deferred job was admitted; any of the batch when that record is long gone. */
+function recordOf(id: string, records: readonly QueueRecord[]): QueueRecord {
+  return records.find(record => record.id === id) ?? records[0]!
+}

@@ -1,0 +1,277 @@
+/**
+ * What happens to jobs and runners → ledger, cost, follow-ups: pairs are swapped when GitHub gave a runner to
+ * another job, a runner that nobody needs goes, a job whose runner is lost gets another.
+ *
+ * Every step can be repeated: it looks at the ledger, not at what an earlier try may have done.
+ */
+import type { Config } from './config.ts'
+import { isAnyoneWaiting, leave } from './core/admission.ts'
+import { readAwsEvent } from './core/aws-events.ts'
+import {
+  applyJobToRunner,
+  applyRunnerEvent,
+  applyToJob,
+  isAvailable,
+  isRunner,
+  needsRunner,
+  runnerState,
+  withCost,
+} from './core/lifecycle.ts'
+import { jobFor, pairAnew } from './core/pairing.ts'
+import { jobKeyOf, runnerOf } from './core/plan.ts'
+import type { GitHubRunnerRef, Job, JobEvent, Runner, RunnerEvent } from './core/types.ts'
+import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
+import type { EventsMessage, LaunchMessage, Ports } from './ports.ts'
+import { refillGate } from './refill.ts'
+import { changeGate, create, update } from './update.ts'
+
+export type LifecyclePorts = Ports
+
+/** A job can arrive just before GitHub answers that its runner is removed; its in_progress comes within this time. */
+const LISTENER_GRACE_SECONDS = 90
+/** A runner that is being started has its registration by then. */
+const ARMING_SECONDS = 60
+
+export function lifecycle(
+  ports: LifecyclePorts,
+  config: Config,
+): (records: readonly QueueRecord[]) => Promise<FailedRecords> {
+  const { clock, compute, github, ledger, log, metrics, queue, tickets } = ports
+
+  return async records => {
+    const freed: { readonly runner: string; readonly record: QueueRecord }[] = []
+    const failed: string[] = []
+    // One after the other per job or runner: they would only stand in each other's way.
+    await Promise.all(
+      [...groupBy(records, recordKey).values()].map(async group => {
+        for (const record of group) {
+          failed.push(
+            ...(await eachRecord([record], log, async () =>
+              handle(record, name => freed.push({ runner: name, record })),
+            )),
+          )
+        }
+      }),
+    )
+    if (freed.length > 0) failed.push(...(await giveBack(freed)))
+    return [...new Set(failed)]
+  }
+
+  async function handle(record: QueueRecord, free: (runner: string) => void): Promise<void> {
+    const message = read(record.body)
+    if (message === null) return log.info('event of something else', { message: record.id })
+    switch (message.kind) {
+      case 'queued':
+      case 'waiting':
+        await update(ledger.jobs, message.request.key, job => applyToJob(job, message))
+        return
+      case 'in_progress':
+      case 'completed':
+        return onJob(message)
+      case 'runner':
+        return onRunner(message, free)
+      case 'stop-if-idle':
+        return onStopIfIdle(message.runner)
+    }
+  }
+
+  async function onJob(event: Extract<JobEvent, { kind: 'in_progress' | 'completed' }>): Promise<void> {
+    const runner = event.runner ? await bind(event.runner, event) : undefined
+    const before = await ledger.jobs.get(event.request.key)
+    const job = await update(ledger.jobs, event.request.key, current => {
+      const applied = applyToJob(current, event)
+      return runner ? withCost({ ...applied, runner: runner.name }, runner) : applied
+    })
+    if (event.kind === 'completed' && !before?.completed) metrics.count('JobsCompleted')
+    const meant = before?.runner ?? null
+    // Who lost this runner comes before who may have the runner that this job left.
+    if (runner) await repair(runner, job!)
+    if (meant !== null && meant !== runner?.name) await release(meant)
+  }
+
+  /** Writes on the runner that GitHub gave it this job; undefined when the runner is not ours. */
+  async function bind(
+    ref: GitHubRunnerRef,
+    event: Extract<JobEvent, { kind: 'in_progress' | 'completed' }>,
+  ): Promise<Runner | undefined> {
+    const name = runnerOf(ref.name, config.marker)
+    if (name === null) return undefined
+    const bound = await update(ledger.runners, name, current =>
+      current && isRunner(current, ref, event.request.repository.id)
+        ? applyJobToRunner(current, event)
+        : current,
+    )
+    if (bound?.job?.key === event.request.key) return bound
+    log.warn('a runner named like one of ours took a job', { runner: ref.name, job: event.request.key })
+    return undefined
+  }
+
+  /** The job that `runner` was meant for has lost it, if it went to `job` instead: another one, or a new one. */
+  async function repair(runner: Runner, job: Job): Promise<void> {
+    if (runner.for === null || runner.for === job.key) return
+    await recover(runner.for, runner.name, 'replacement', job.key)
+    await update(ledger.runners, runner.name, current => current && { ...current, for: job.key })
+  }
+
+  /**
+   * A job has lost its runner: it gets one that is free, if need be by a chain of swaps, or a new one is started.
+   * @param served key of a job that is known to need no runner any more, which the list may not know yet
+   */
+  async function recover(
+    jobKey: string,
+    lost: string,
+    cause: 'retry' | 'replacement',
+    served?: string,
+  ): Promise<void> {
+    const job = await ledger.jobs.get(jobKey)
+    if (!job || !needsRunner(job) || job.runner !== lost) return
+    const { runners, jobs } = await neighbours(job.request.repository.id)
+    const pairs = pairAnew(
+      job,
+      jobs.filter(({ key }) => key !== served),
+      runners.filter(({ name }) => name !== lost),
+    )
+    log.info('a job lost its runner', { job: jobKey, runner: lost, cause, swaps: pairs?.length ?? 0 })
+    if (!pairs) return launchAgain(jobKey, lost, cause)
+    for (const pairing of pairs) await pair(pairing.job, pairing.runner)
+  }
+
+  /** Finds a use for a runner that its job does not need, or lets it go. */
+  async function release(name: string): Promise<void> {
+    const runner = await ledger.runners.get(name)
+    if (!runner?.registration) return stopLater(name, ARMING_SECONDS)
+    if (!isAvailable(runner)) return
+    const { runners, jobs } = await neighbours(runner.launch!.repository.id)
+    const meant = jobs.find(job => job.runner === name && needsRunner(job))
+    if (meant) return
+    const other = jobFor(runner, jobs, runners)
+    if (other) return pair(other, runner)
+    await letGo(runner)
+  }
+
+  /** Off GitHub at once, so that it gets no job; stopped once no job can have slipped in. */
+  async function letGo(runner: Runner): Promise<void> {
+    const { repository, installationId } = runner.launch!
+    const answer = await github.removeRunner({ repository, installationId }, runner.registration!.id)
+    if (answer === 'busy') return
+    await update(
+      ledger.runners,
+      runner.name,
+      current => current && { ...current, for: null, deregisteredAt: current.deregisteredAt ?? clock.now() },
+    )
+    await stopLater(runner.name, LISTENER_GRACE_SECONDS)
+  }
+
+  async function stopLater(runner: string, seconds: number): Promise<void> {
+    await queue.send('events', [
+      { body: { kind: 'stop-if-idle', runner } satisfies EventsMessage, delaySeconds: seconds },
+    ])
+  }
+
+  async function onStopIfIdle(name: string): Promise<void> {
+    const runner = await ledger.runners.get(name)
+    if (!runner || runner.stoppedAt !== null || runner.job !== null) return
+    if (runner.deregisteredAt === null) return runner.registration ? release(name) : undefined
+    if (runner.providerId === null) return
+    await compute.stop(runner.providerId, 'no job needs this runner')
+    await update(
+      ledger.runners,
+      name,
+      current => current && { ...current, stopRequestedAt: current.stopRequestedAt ?? clock.now() },
+    )
+  }
+
+  /** From now on `runner` is meant for `job`. */
+  async function pair(job: Job, runner: Runner): Promise<void> {
+    const paired = await update(ledger.jobs, job.key, current =>
+      current && needsRunner(current) && current.runner === job.runner
+        ? { ...current, runner: runner.name, deferred: null }
+        : current,
+    )
+    if (paired?.runner !== runner.name) return
+    const meant = await update(
+      ledger.runners,
+      runner.name,
+      current => current && { ...current, for: job.key },
+    )
+    // It may have gone, or taken a job, between the look and the pairing.
+    if (!meant || !isAvailable(meant)) await recover(job.key, runner.name, 'replacement')
+  }
+
+  async function onRunner(event: RunnerEvent, free: (runner: string) => void): Promise<void> {
+    if (runnerOf(event.runner, config.marker) === null) return
+    const runner = (await create(ledger.runners, event.runner, current => applyRunnerEvent(current, event)))!
+    if (runner.stoppedAt === null) return
+    free(runner.name)
+    if (event.stoppedAt !== null) metrics.count('RunnersStopped')
+    if (runner.job) await update(ledger.jobs, runner.job.key, job => job && withCost(job, runner))
+    if (runner.ticketKey && !runner.job) await tickets.remove(runner.ticketKey)
+    if (!runner.job && runner.registration && runner.launch) {
+      const { repository, installationId } = runner.launch
+      await github.removeRunner({ repository, installationId }, runner.registration.id)
+    }
+    for (const key of new Set([runner.for, jobKeyOf(runner.name)])) {
+      if (key !== null) await recover(key, runner.name, 'retry')
+    }
+  }
+
+  async function launchAgain(jobKey: string, after: string, cause: 'retry' | 'replacement'): Promise<void> {
+    await queue.send('launch', [{ body: { kind: 'relaunch', jobKey, after, cause } satisfies LaunchMessage }])
+  }
+
+  async function neighbours(repositoryId: number) {
+    const [runners, jobs] = await Promise.all([
+      ledger.runners.open({ repositoryId }),
+      ledger.jobs.open({ repositoryId, limit: 500 }),
+    ])
+    return { runners: runners.filter(runner => runnerState(runner) !== 'stopped'), jobs }
+  }
+
+  /** Gives the places of stopped runners back, and wakes who waits for one. */
+  async function giveBack(
+    freed: readonly { readonly runner: string; readonly record: QueueRecord }[],
+  ): Promise<string[]> {
+    const failed = await eachRecord([freed[0]!.record], log, async () => {
+      const { gate } = await changeGate(ledger, current => ({
+        gate: leave(
+          current,
+          freed.map(item => item.runner),
+        ),
+      }))
+      if (!isAnyoneWaiting(gate)) return
+      await refillGate(ports, config, gate)
+      await queue.send('launch', [{ body: { kind: 'wake' } satisfies LaunchMessage }])
+    })
+    return failed.length > 0 ? freed.map(item => item.record.id) : []
+  }
+}
+
+function read(body: unknown): EventsMessage | RunnerEvent | null {
+  return isOwn(body) ? body : readAwsEvent(body)
+}
+
+function isOwn(body: unknown): body is EventsMessage {
+  return typeof body === 'object' && body !== null && 'kind' in body
+}
+
+/** Records about the same job or runner share a key. */
+function recordKey(record: QueueRecord): string {
+  const message = read(record.body)
+  if (message === null) return record.id
+  switch (message.kind) {
+    case 'runner':
+    case 'stop-if-idle':
+      return message.runner
+    case 'queued':
+    case 'waiting':
+    case 'in_progress':
+    case 'completed':
+      return message.request.key
+  }
+}
+
+function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>()
+  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item])
+  return groups
+}

@@ -1,0 +1,219 @@
+/**
+ * What tornade asks of the world. Everything that a function may touch is one of these interfaces; the
+ * adapters in aws/ and github/ and the local stack in local/ implement them.
+ *
+ * Errors: a port call that throws has an unknown outcome, and its caller must be able to send it again.
+ * Outcomes that decide what happens next are values, not exceptions.
+ */
+import type {
+  Gate,
+  Job,
+  JobEvent,
+  JobRequest,
+  JobState,
+  RepositoryRef,
+  Runner,
+  StartRequest,
+} from './core/types.ts'
+
+export interface Clock {
+  /** Milliseconds since 1970, UTC. */
+  now(): number
+}
+
+export type Fields = Readonly<Record<string, unknown>>
+
+/** Structured log. Messages are constant sentences; what varies goes into fields. Never a secret. */
+export interface Log {
+  debug(message: string, fields?: Fields): void
+  info(message: string, fields?: Fields): void
+  warn(message: string, fields?: Fields): void
+  error(message: string, fields?: Fields): void
+}
+
+export interface Metrics {
+  count(name: MetricName, value?: number): void
+}
+/** Every metric that tornade emits; alarms in infra/ name these. */
+export type MetricName =
+  | 'DeliveriesAccepted'
+  | 'DeliveriesIgnored'
+  | 'DeliveriesRejected'
+  | 'JobsLaunched'
+  | 'JobsDeferred'
+  | 'JobsRefused'
+  | 'JobsCompleted'
+  | 'RunnersReplaced'
+  | 'StartFailures'
+  | 'RunnersStopped'
+  | 'MessagesFailed'
+
+export interface Secrets {
+  /** Webhook secrets: the current one first, then the previous one while it is being rotated. */
+  webhook(): Promise<readonly [string, ...string[]]>
+}
+
+export type QueueName = 'launch' | 'events'
+export interface QueueMessage {
+  /** JSON value. */
+  readonly body: unknown
+  /** 0–900 s. */
+  readonly delaySeconds?: number
+}
+export interface Queue {
+  send(queue: QueueName, messages: readonly QueueMessage[]): Promise<void>
+}
+
+export type StartOutcome =
+  /** `providerId` is the task ARN or the build id; `ticketKey` is the key under which that runner may take its ticket. */
+  | { readonly outcome: 'started'; readonly providerId: string; readonly ticketKey: string }
+  /**
+   * Definitely not started. capacity: none of this kind now; quota: an account limit; throttled: too many calls;
+   * permanent: the same request can never work.
+   */
+  | {
+      readonly outcome: 'failed'
+      readonly kind: 'capacity' | 'quota' | 'throttled' | 'permanent'
+      readonly message: string
+    }
+export interface Compute {
+  /** Idempotent by `request.token`: the same request again answers what the first one did. */
+  start(request: StartRequest): Promise<StartOutcome>
+  /** Idempotent; an unknown or stopped runner is no error. */
+  stop(providerId: string, reason: string): Promise<void>
+}
+
+export type JitOutcome =
+  | {
+      readonly outcome: 'created'
+      readonly runnerId: number
+      readonly name: string
+      readonly encodedJitConfig: string
+    }
+  | { readonly outcome: 'name-taken' }
+  | { readonly outcome: 'paused'; readonly retryAfterSeconds: number }
+  | { readonly outcome: 'failed'; readonly message: string }
+
+/** Where a call to GitHub is made on behalf of. */
+export interface GitHubScope {
+  readonly repository: RepositoryRef
+  readonly installationId: number | null
+}
+export interface GitHubJob {
+  readonly status: 'queued' | 'waiting' | 'in_progress' | 'completed'
+  readonly conclusion: string | null
+  readonly runnerId: number | null
+  readonly runnerName: string | null
+  readonly startedAt: number | null
+  readonly completedAt: number | null
+}
+export interface GitHubRun {
+  readonly event: string
+  readonly headBranch: string | null
+  /** null when the head repository is gone: treated as a fork. */
+  readonly headRepositoryId: number | null
+  readonly path: string
+}
+export interface GitHub {
+  /** POST /repos/{o}/{r}/actions/runners/generate-jitconfig */
+  createJitConfig(scope: GitHubScope, name: string, labels: readonly string[]): Promise<JitOutcome>
+  /** DELETE /repos/{o}/{r}/actions/runners/{id}: 204 removed, 404 gone, 422 busy. */
+  removeRunner(scope: GitHubScope, runnerId: number): Promise<'removed' | 'gone' | 'busy'>
+  /** GET /repos/{o}/{r}/actions/runners?name=… ; null when there is none. */
+  findRunner(
+    scope: GitHubScope,
+    name: string,
+  ): Promise<{ readonly id: number; readonly busy: boolean } | null>
+  /** GET /repos/{o}/{r}/actions/jobs/{id}; null when it does not exist. */
+  getJob(scope: GitHubScope, jobId: number): Promise<GitHubJob | null>
+  /** GET /repos/{o}/{r}/actions/runs/{id} */
+  getRun(scope: GitHubScope, runId: number): Promise<GitHubRun | null>
+  /** POST /repos/{o}/{r}/actions/runs/{id}/cancel; a finished run is no error. */
+  cancelRun(scope: GitHubScope, runId: number): Promise<void>
+  /** A failed check run, found again by `externalId`: a second call with the same id changes nothing. */
+  reportRefusal(
+    scope: GitHubScope,
+    check: {
+      readonly externalId: string
+      readonly headSha: string
+      readonly title: string
+      readonly summary: string
+    },
+  ): Promise<void>
+}
+
+export interface Tickets {
+  /** Stores the JIT config for the one runner that may take it, unless there is one already. */
+  put(ticketKey: string, encodedJitConfig: string, expiresAt: number): Promise<'stored' | 'exists'>
+  /** True for a ticket that waits, and for one that was taken. */
+  has(ticketKey: string): Promise<boolean>
+  remove(ticketKey: string): Promise<void>
+}
+
+/** Answer of a conditional write: done, or the item that stood in its way. */
+export type Put<T> = { readonly ok: true } | { readonly ok: false; readonly current: T | undefined }
+export interface Store<T> {
+  /** Strongly consistent. */
+  get(key: string): Promise<T | undefined>
+  /** Writes `item` if the stored version is `item.version - 1` (0: there is none yet). */
+  put(item: T): Promise<Put<T>>
+}
+export interface Page<T> {
+  readonly items: readonly T[]
+  readonly next: string | null
+}
+export interface JobQuery {
+  readonly state?: JobState
+  readonly repository?: string
+  readonly cursor?: string
+  readonly limit: number
+}
+export interface Ledger {
+  readonly jobs: Store<Job> & {
+    /** Jobs that are not final, oldest first. May lag behind writes. */
+    open(query: {
+      readonly repositoryId?: number
+      readonly state?: JobState
+      readonly limit: number
+    }): Promise<readonly Job[]>
+    /** All jobs, newest first. */
+    page(query: JobQuery): Promise<Page<Job>>
+  }
+  readonly runners: Store<Runner> & {
+    /** Runners that have not stopped. May lag behind writes. */
+    open(query: { readonly repositoryId?: number }): Promise<readonly Runner[]>
+    page(query: { readonly cursor?: string; readonly limit: number }): Promise<Page<Runner>>
+  }
+  readonly gate: { get(): Promise<Gate>; put(gate: Gate): Promise<Put<Gate>> }
+}
+
+export interface Ports {
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly secrets: Secrets
+  readonly queue: Queue
+  readonly compute: Compute
+  readonly github: GitHub
+  readonly tickets: Tickets
+  readonly ledger: Ledger
+}
+
+/** What the queues carry. */
+export type LaunchMessage =
+  | { readonly kind: 'job'; readonly request: JobRequest; readonly queuedAt: number }
+  /** The runner `after` is lost to the job: start another, unless that has happened already. */
+  | {
+      readonly kind: 'relaunch'
+      readonly jobKey: string
+      readonly after: string
+      readonly cause: 'retry' | 'replacement'
+    }
+  /** A claim was interrupted: carry it on once its lease is over. */
+  | { readonly kind: 'resume'; readonly jobKey: string }
+  /** A place may be free: look at the gate. */
+  | { readonly kind: 'wake' }
+export type EventsMessage =
+  | JobEvent
+  /** Ask again whether a deregistered runner is still without a job, and stop it if so. */
+  | { readonly kind: 'stop-if-idle'; readonly runner: string }
