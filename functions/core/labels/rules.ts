@@ -1,0 +1,23 @@
+/** What a deployment adds to the labels that everybody has. */
+export interface LabelRules {
+  /** The part that makes a set ours; case does not matter. */
+  readonly marker: string
+  /** Presets of tornade.yml: name → parts. */
+  readonly sizes: ReadonlyMap<string, readonly string[]>
+  readonly roles: ReadonlySet<string>
+  readonly images: ReadonlySet<string>
+  /** Longest life of a runner, and what a job without `timeout:` gets. `timeout:` may only shorten it. */
+  readonly longestMinutes: number
+  /** Largest job that the deployment takes; null = not checked. */
+  readonly limits: { readonly cpu: number; readonly memoryGiB: number; readonly diskGiB: number } | null
+}
+
+/** Rules without a tornade.yml: no names, six hours, no limits. */
+export const DEFAULT_RULES: LabelRules = {
+  marker: 'tornade',
+  sizes: new Map(),
+  roles: new Set(),
+  images: new Set(),
+  longestMinutes: 360,
+  limits: null,
+}
