@@ -24,7 +24,11 @@ export type DeliveryReading =
   /** One line for each field that is not as GitHub sends it, the path first. */
   | { readonly outcome: 'invalid'; readonly fields: readonly string[] }
 
-/** Deliveries about older jobs are ignored: GitHub fails a job that waited for 24 hours, so nothing can come of them. */
+/**
+ * Deliveries about older jobs are ignored: GitHub cancels a job that was queued for 24 hours, so nothing can come of
+ * them. A job of an environment, which its delivery shows by a `deployment`, may have waited for its reviewers far
+ * longer before it was queued; GitHub is asked about it before it is launched, as about any late one.
+ */
 const OLDEST_MS = 24 * 3_600_000
 
 const id = z.int().check(z.minimum(1))
@@ -63,6 +67,7 @@ const full = z.object({
     owner: z.object({ id }),
   }),
   installation: optional(z.object({ id })),
+  deployment: optional(z.object({})),
 })
 type Payload = z.output<typeof full>
 
@@ -91,7 +96,7 @@ export function readDelivery(
   if (rules.owners && !rules.owners.has(owner.id))
     return ignored(`owner ${owner.id} is not in owners of tornade.yml`)
   const request = jobRequest(payload, receivedAt)
-  if (payload.action === 'queued' && receivedAt - request.createdAt > OLDEST_MS)
+  if (payload.action === 'queued' && !payload.deployment && receivedAt - request.createdAt > OLDEST_MS)
     return ignored('the job was created over 24 hours ago')
   const event = jobEvent(payload, request, receivedAt)
   return event ? { outcome: 'ours', event } : ignored(`action ${clean(payload.action)} is not acted on`)
