@@ -1,0 +1,230 @@
+/**
+ * Jobs and runners as people and programs outside see them: the documents of `tornade replay --json` and of the
+ * HTTP API. Money is US dollars with six decimals, lengths are seconds with three, times are ISO 8601 in UTC.
+ * Field names and their order are part of the interface. What is not known yet, or never will be, is null.
+ */
+import { isFinal, jobState, readySince, runnerState } from './lifecycle.ts'
+import { clean } from './text.ts'
+import type {
+  Arch,
+  Compute,
+  Job,
+  JobState,
+  LaunchCause,
+  PriceBasis,
+  Problem,
+  Runner,
+  RunnerCapacity,
+  RunnerState,
+} from './types.ts'
+
+export type JobOutcome = 'completed' | 'refused' | 'cancelled' | 'deferred' | 'waiting'
+
+export interface JobView {
+  readonly jobId: number
+  readonly attempt: number
+  /** owner/name */
+  readonly repository: string
+  readonly workflow: string | null
+  readonly labels: readonly string[]
+  /** null while the job is open, unless nothing more will happen to it. */
+  readonly outcome: JobOutcome | null
+  /** GitHub's word for how it ended, for example success; null before that. */
+  readonly conclusion: string | null
+  /** Why the job was refused, waits, or ended as it did; null where that needs no words. */
+  readonly reason: string | null
+  /** The runner that ran it; null when none of ours did. */
+  readonly runner: {
+    readonly name: string
+    readonly compute: Compute
+    readonly capacity: RunnerCapacity | null
+    readonly arch: Arch
+    readonly cpu: number
+    readonly memoryGiB: number
+  } | null
+  /** From when it could have run until it ran. */
+  readonly queueSeconds: number | null
+  readonly runSeconds: number | null
+  /** Its share of the runner's cost. */
+  readonly costUsd: number | null
+  /** What the same minutes cost on a runner of GitHub; null where GitHub has no such runner. */
+  readonly githubHostedUsd: number | null
+}
+
+export interface ApiJob extends JobView {
+  readonly state: JobState
+  readonly createdAt: string
+  readonly queuedAt: string | null
+  readonly startedAt: string | null
+  readonly completedAt: string | null
+}
+
+export interface ApiRunner {
+  readonly name: string
+  readonly state: RunnerState
+  /** owner/name it was started for; null, with all of its shape, while only AWS has told of it. */
+  readonly repository: string | null
+  /** The job that GitHub gave it. */
+  readonly job: { readonly jobId: number; readonly attempt: number } | null
+  readonly compute: Compute | null
+  readonly capacity: RunnerCapacity | null
+  readonly arch: Arch | null
+  readonly cpu: number | null
+  readonly memoryGiB: number | null
+  readonly diskGiB: number | null
+  /** Why it was started. */
+  readonly cause: LaunchCause | null
+  readonly launchedAt: string | null
+  readonly pullStartedAt: string | null
+  readonly startedAt: string | null
+  readonly jobStartedAt: string | null
+  readonly jobCompletedAt: string | null
+  readonly stoppedAt: string | null
+  /** From its launch until its stop, or until now. */
+  readonly ageSeconds: number | null
+  /** startupUsd + jobUsd + idleUsd; all null until it has stopped, and when its price is unknown. */
+  readonly costUsd: number | null
+  readonly startupUsd: number | null
+  readonly jobUsd: number | null
+  readonly idleUsd: number | null
+  readonly basis: PriceBasis | null
+}
+
+/** Refusals list every problem of a set of labels; what is beyond this many characters helps nobody. */
+const REASON_LIMIT = 2000
+
+const MICRO_PER_USD = 1_000_000
+
+/**
+ * @param runner the item named by `ranOn(job)`; another runner than the one that ran the job counts as none
+ * @param options.final nothing more will happen: open jobs get the outcome that they are left with
+ */
+export function jobView(
+  job: Job,
+  runner: Runner | undefined,
+  { final }: { readonly final: boolean },
+): JobView {
+  const { request, started, completed, cost } = job
+  const own = runner !== undefined && started !== null && runner.job?.key === job.key ? runner : undefined
+  return {
+    jobId: request.jobId,
+    attempt: request.attempt,
+    repository: request.repository.name,
+    workflow: request.workflow,
+    labels: request.labels.map(label => clean(label)),
+    outcome: outcomeOf(job, final),
+    conclusion: completed?.conclusion ?? null,
+    reason: reasonOf(job, own),
+    runner: own ? runnerOf(own) : null,
+    queueSeconds: started && secondsBetween(readySince(job), started.at),
+    runSeconds: started && completed && secondsBetween(started.at, completed.at),
+    costUsd: cost && isKnown(cost.microUsd, cost.basis) ? usd(cost.microUsd) : null,
+    githubHostedUsd: cost && cost.githubHostedMicroUsd !== null ? usd(cost.githubHostedMicroUsd) : null,
+  }
+}
+
+export function apiJob(job: Job, runner: Runner | undefined): ApiJob {
+  return {
+    ...jobView(job, runner, { final: false }),
+    state: jobState(job),
+    createdAt: new Date(job.request.createdAt).toISOString(),
+    queuedAt: iso(job.queuedAt),
+    startedAt: iso(job.started?.at),
+    completedAt: iso(job.completed?.at),
+  }
+}
+
+/** @param now milliseconds since 1970 */
+export function apiRunner(runner: Runner, now: number): ApiRunner {
+  const { launch, job, cost } = runner
+  const shape = launch?.shape
+  const known = cost && isKnown(cost.totalMicroUsd, cost.basis) ? cost : null
+  return {
+    name: runner.name,
+    state: runnerState(runner),
+    repository: launch?.repository.name ?? null,
+    job: job && jobOf(job.key),
+    compute: shape?.compute ?? null,
+    capacity: shape?.capacity ?? null,
+    arch: shape?.arch ?? null,
+    cpu: shape?.cpu ?? null,
+    memoryGiB: shape?.memoryGiB ?? null,
+    diskGiB: shape?.diskGiB ?? null,
+    cause: launch?.cause ?? null,
+    launchedAt: iso(launch?.at),
+    pullStartedAt: iso(runner.pullStartedAt),
+    startedAt: iso(runner.startedAt),
+    jobStartedAt: iso(job?.startedAt),
+    jobCompletedAt: iso(job?.completedAt),
+    stoppedAt: iso(runner.stoppedAt),
+    ageSeconds: launch && secondsBetween(launch.at, runner.stoppedAt ?? now),
+    costUsd: known && usd(known.totalMicroUsd),
+    startupUsd: known && usd(known.startupMicroUsd),
+    jobUsd: known && usd(known.jobMicroUsd),
+    idleUsd: known && usd(known.idleMicroUsd),
+    basis: cost?.basis ?? null,
+  }
+}
+
+/** Name of the runner item to look a job's runner up by; null when no runner has it yet. */
+export function ranOn(job: Job): string | null {
+  return job.started === null ? null : (job.cost?.runner ?? job.runner)
+}
+
+/** ISO 8601 in UTC; null for none, and for what is no time. */
+export function iso(at: number | null | undefined): string | null {
+  const date = new Date(at ?? Number.NaN)
+  return Number.isNaN(date.getTime()) ? null : date.toISOString()
+}
+
+/** Whole seconds and milliseconds; clocks differ, so what would be negative is 0. */
+export function secondsBetween(from: number, to: number): number {
+  return Math.max(0, Math.round(to - from) / 1000)
+}
+
+function outcomeOf(job: Job, final: boolean): JobOutcome | null {
+  const state = jobState(job)
+  if (state === 'completed' || state === 'cancelled' || state === 'refused') return state
+  if (!final) return null
+  return state === 'deferred' ? 'deferred' : 'waiting'
+}
+
+function reasonOf(job: Job, runner: Runner | undefined): string | null {
+  if (job.refused) return clean(job.refused.problems.map(sentence).join(' '), REASON_LIMIT)
+  if (!isFinal(job)) return job.deferred ? clean(job.deferred.message, REASON_LIMIT) : null
+  const { conclusion } = job.completed!
+  if (conclusion !== 'cancelled' && conclusion !== 'failure') return null
+  if (job.started === null)
+    return conclusion === 'cancelled'
+      ? 'Cancelled before a runner took it.'
+      : 'Failed before a runner took it.'
+  return conclusion === 'failure' && runner?.stop?.code === 'SpotInterruption'
+    ? 'AWS took the Spot runner back.'
+    : null
+}
+
+function sentence({ label, message, suggestion }: Problem): string {
+  const hint = suggestion === null ? '' : ` Use \`${suggestion}\`.`
+  return `\`${label}\`: ${message}${hint}`
+}
+
+function runnerOf({ name, launch }: Runner): JobView['runner'] {
+  if (launch === null) return null
+  const { compute, capacity, arch, cpu, memoryGiB } = launch.shape
+  return { name, compute, capacity, arch, cpu, memoryGiB }
+}
+
+/** `<job id>-<attempt>` */
+function jobOf(key: string): ApiRunner['job'] {
+  const [jobId, attempt] = key.split('-').map(Number)
+  return { jobId: jobId!, attempt: attempt ?? 1 }
+}
+
+/** An unknown price counts as 0 in sums, and is no price when shown. Above 0 it is a lower bound. */
+function isKnown(microUsd: number, basis: PriceBasis): boolean {
+  return basis !== 'unknown' || microUsd > 0
+}
+
+function usd(microUsd: number): number {
+  return microUsd / MICRO_PER_USD
+}
