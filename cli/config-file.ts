@@ -1,0 +1,182 @@
+/** Reads and checks tornade.yml. Every fault of the file is reported at once, each with its path. */
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { parseDocument } from 'yaml'
+import * as z from 'zod'
+import { type Config, DEFAULT_CONFIG, labelRules } from '../functions/config.ts'
+import { TornadeError } from '../functions/core/errors.ts'
+import { readLabels } from '../functions/core/labels.ts'
+
+const name = z.string().regex(/^[a-z0-9-]{1,40}$/, 'a name is 1 to 40 of a-z, 0-9 and -')
+const repository = z.string().regex(/^[\w.-]+\/[\w.-]+$/, 'a repository is written owner/name')
+const count = z.int().min(1)
+const gigabytes = z
+  .string()
+  .regex(/^(512mb|[1-9]\d{0,3}gb)$/, 'write 512mb or whole gigabytes, for example 64gb')
+  .transform(text => (text === '512mb' ? 0.5 : Number.parseInt(text, 10)))
+const minutes = z
+  .string()
+  .regex(/^[1-9]\d{0,3}[mh]$/, 'write minutes or hours, for example 90m or 6h')
+  .transform(text => Number.parseInt(text, 10) * (text.endsWith('h') ? 60 : 1))
+
+const file = z.strictObject({
+  marker: name.max(20).optional(),
+  region: z
+    .string()
+    .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'an AWS region, for example eu-west-1')
+    .optional(),
+  owners: z.record(z.string().regex(/^[\w-]{1,39}$/, 'a GitHub login'), count).optional(),
+  sizes: z.record(name, z.array(z.string()).min(1)).optional(),
+  images: z.record(name, z.string().min(1)).optional(),
+  roles: z
+    .record(
+      name,
+      z.strictObject({
+        repositories: z.array(repository).min(1),
+        refs: z
+          .array(z.string().regex(/^refs\/(heads|tags)\/.+$/, 'a full ref, for example refs/heads/main'))
+          .default([]),
+        events: z.array(z.string().regex(/^[a-z_]+$/, 'an event name, for example push')).default([]),
+      }),
+    )
+    .optional(),
+  limits: z
+    .strictObject({
+      runners: count.max(1000),
+      perRepository: count.max(1000),
+      cpu: z.number().positive().max(96),
+      memory: gigabytes,
+      disk: gigabytes,
+      starts: count.max(10),
+      replacements: z.int().min(0).max(10),
+    })
+    .partial()
+    .optional(),
+  runner: z
+    .strictObject({ life: minutes.refine(m => m <= 2160, 'at most 36h'), idle: minutes })
+    .partial()
+    .optional(),
+  spend: z
+    .strictObject({
+      monthlyUsd: z.number().positive().optional(),
+      dailyUsd: z.number().positive().optional(),
+      onCap: z.enum(['block', 'warn']).default('block'),
+    })
+    .optional(),
+  priority: z.record(repository, z.int().min(-100).max(100)).optional(),
+  pools: z
+    .array(
+      z.strictObject({
+        runsOn: z.string().min(1),
+        repository,
+        size: count,
+        schedule: z.string().min(1).optional(),
+      }),
+    )
+    .optional(),
+  labelMistakes: z.enum(['cancel', 'report']).optional(),
+})
+
+export interface LoadedConfig {
+  readonly config: Config
+  /** Where it was read; null when there is no file and the defaults hold. */
+  readonly path: string | null
+  /** Settings that are read but not acted on yet. */
+  readonly warnings: readonly string[]
+}
+
+/**
+ * Reads `path`, or ./tornade.yml where there is one, or takes the defaults.
+ * @throws TornadeError config-unreadable or config-invalid
+ */
+export async function loadConfigFile(path: string | null, cwd: string): Promise<LoadedConfig> {
+  const shown = path ?? 'tornade.yml'
+  const full = resolve(cwd, shown)
+  let text: string
+  try {
+    text = await readFile(full, 'utf8')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (path === null && code === 'ENOENT') return { config: DEFAULT_CONFIG, path: null, warnings: [] }
+    throw new TornadeError('config-unreadable', `${shown} cannot be read (${code ?? 'unknown error'})`, [], {
+      cause: error,
+    })
+  }
+  return { ...parseConfig(text, shown), path: shown }
+}
+
+/** @throws TornadeError config-invalid with one line in `details` for every fault. */
+export function parseConfig(text: string, shown: string): { config: Config; warnings: readonly string[] } {
+  const document = parseDocument(text)
+  if (document.errors.length > 0)
+    throw invalid(
+      shown,
+      document.errors.map(error => firstLine(error.message)),
+    )
+  const read = file.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {})
+  if (!read.success) throw invalid(shown, read.error.issues.flatMap(describe))
+  const config = compile(read.data)
+  const faults = presetFaults(config)
+  if (faults.length > 0) throw invalid(shown, faults)
+  const idle = (['spend', 'pools'] as const).filter(key => read.data[key] !== undefined)
+  return { config, warnings: idle.map(key => `${shown}: ${key} is read but not acted on yet`) }
+}
+
+function compile(data: z.output<typeof file>): Config {
+  const { limits, runner } = data
+  const base = DEFAULT_CONFIG
+  return {
+    marker: data.marker ?? base.marker,
+    region: data.region ?? base.region,
+    owners: data.owners ?? base.owners,
+    sizes: data.sizes ?? base.sizes,
+    images: data.images ?? base.images,
+    roles: data.roles ?? base.roles,
+    limits: {
+      runners: limits?.runners ?? base.limits.runners,
+      perRepository: limits?.perRepository ?? base.limits.perRepository,
+      cpu: limits?.cpu ?? base.limits.cpu,
+      memoryGiB: limits?.memory ?? base.limits.memoryGiB,
+      diskGiB: limits?.disk ?? base.limits.diskGiB,
+      starts: limits?.starts ?? base.limits.starts,
+      replacements: limits?.replacements ?? base.limits.replacements,
+    },
+    runner: {
+      lifeMinutes: runner?.life ?? base.runner.lifeMinutes,
+      idleMinutes: runner?.idle ?? base.runner.idleMinutes,
+    },
+    priority: data.priority ?? base.priority,
+    labelMistakes: data.labelMistakes ?? base.labelMistakes,
+  }
+}
+
+/** A preset that no job could ever use is a fault of the file, not of the job that names it. */
+function presetFaults(config: Config): string[] {
+  const rules = labelRules(config, { limits: true })
+  return Object.keys(config.sizes).flatMap(size => {
+    const reading = readLabels([config.marker, `size:${size}`], rules)
+    return reading.outcome === 'problems'
+      ? reading.problems.map(problem => `sizes.${size}: ${problem.message}`)
+      : []
+  })
+}
+
+function describe(issue: z.core.$ZodIssue): string[] {
+  const path = issue.path.map(String).join('.')
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map(key => `${[path, key].filter(Boolean).join('.')}: unknown key`)
+  const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message
+  return [`${path || 'the file'}: ${message}`]
+}
+
+function firstLine(text: string): string {
+  return text.split('\n')[0]!.replace(/:$/, '')
+}
+
+function invalid(shown: string, details: readonly string[]): TornadeError {
+  return new TornadeError(
+    'config-invalid',
+    `${shown} has ${details.length === 1 ? 'a fault' : `${details.length} faults`}:`,
+    details,
+  )
+}

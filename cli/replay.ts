@@ -1,0 +1,242 @@
+/** `tornade replay`: recorded deliveries through the local system, or to an endpoint. */
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join, relative, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { TornadeError } from '../functions/core/errors.ts'
+import { clean } from '../functions/core/text.ts'
+import { lineLog } from '../local/log.ts'
+import { type Recording, readRecordings } from '../local/recordings.ts'
+import { type ReplayReport, replay, signedHeaders } from '../local/replay.ts'
+import { loadConfigFile } from './config-file.ts'
+import { EXIT, type Io } from './io.ts'
+
+const HELP = `Usage: tornade replay FILE|DIR|- [OPTION…]
+
+Runs recorded workflow_job deliveries through the whole system in stepped time:
+nothing is called but this program, and a day takes seconds. A file holds a
+payload, {headers, payload}, GitHub's delivery object, or JSON lines of these.
+
+  --json           one JSON document on stdout
+  --config FILE    tornade.yml to use (default: ./tornade.yml if there is one)
+  --to URL         send the deliveries to this endpoint instead
+  --secret S       webhook secret of that endpoint (default: the environment
+                   variable TORNADE_WEBHOOK_SECRET)
+  --verbose        log of the functions on stderr
+
+Exit code: 0 good; 1 something was rejected or is still deferred; 2 an input
+cannot be read (the others are replayed all the same).
+`
+
+interface Sent {
+  readonly id: string
+  readonly status: number | null
+  readonly outcome: string
+}
+
+export async function replayCommand(argv: readonly string[], io: Io): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      json: { type: 'boolean', default: false },
+      config: { type: 'string' },
+      to: { type: 'string' },
+      secret: { type: 'string' },
+      verbose: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) {
+    io.stdout(HELP)
+    return EXIT.good
+  }
+  if (positionals.length === 0)
+    throw new TornadeError(
+      'usage',
+      'replay needs a FILE, a DIR or - for standard input; see tornade replay --help',
+    )
+  const { config, warnings } = await loadConfigFile(values.config ?? null, io.cwd)
+  for (const warning of warnings) io.stderr(`${warning}\n`)
+  const { recordings, unreadable } = await readInputs(positionals, io)
+  for (const fault of unreadable) io.stderr(`${fault.message}\n`)
+  if (recordings.length === 0 && unreadable.length > 0) return EXIT.unusable
+  const good =
+    values.to === undefined
+      ? await local(recordings, config, values, io)
+      : await remote(recordings, values.to, values.secret ?? io.env.TORNADE_WEBHOOK_SECRET, values.json, io)
+  return unreadable.length > 0 ? EXIT.unusable : good ? EXIT.good : EXIT.no
+}
+
+async function readInputs(
+  paths: readonly string[],
+  io: Io,
+): Promise<{ recordings: Recording[]; unreadable: TornadeError[] }> {
+  const recordings: Recording[] = []
+  const unreadable: TornadeError[] = []
+  for (const path of paths) {
+    try {
+      for (const { name, bytes } of await filesOf(path, io))
+        recordings.push(...readRecordings(await bytes(), name, fault => unreadable.push(fault)))
+    } catch (error) {
+      unreadable.push(error instanceof TornadeError ? error : cannotRead(path, error))
+    }
+  }
+  return { recordings, unreadable }
+}
+
+interface Input {
+  readonly name: string
+  readonly bytes: () => Promise<Buffer>
+}
+
+async function filesOf(path: string, { cwd, stdin }: Io): Promise<Input[]> {
+  if (path === '-') return [{ name: 'standard input', bytes: stdin }]
+  const full = resolve(cwd, path)
+  if (!(await stat(full)).isDirectory()) return [{ name: path, bytes: () => readFile(full) }]
+  const entries = await readdir(full, { recursive: true, withFileTypes: true })
+  const files = entries
+    .filter(entry => entry.isFile() && /\.(json|jsonl|ndjson)$/i.test(entry.name))
+    .map(entry => join(entry.parentPath, entry.name))
+  if (files.length === 0)
+    throw new TornadeError('input-unreadable', `${path}: no .json or .jsonl file in this folder`)
+  return files.sort().map(file => ({ name: relative(cwd, file), bytes: () => readFile(file) }))
+}
+
+function cannotRead(path: string, error: unknown): TornadeError {
+  const code = (error as NodeJS.ErrnoException).code
+  const why =
+    code === 'ENOENT'
+      ? 'there is no such file'
+      : code === 'EACCES'
+        ? 'it may not be read'
+        : (code ?? String(error))
+  return new TornadeError('input-unreadable', `${path}: ${why}`)
+}
+
+async function local(
+  recordings: readonly Recording[],
+  config: Parameters<typeof replay>[1]['config'],
+  { json, verbose }: { readonly json: boolean; readonly verbose: boolean },
+  io: Io,
+): Promise<boolean> {
+  const report = await replay(recordings, {
+    config,
+    secret: 'replay',
+    log: lineLog(io.stderr, verbose ? 'info' : 'silent', () => null),
+    onRejected: ({ source }, status, reason) => io.stderr(`${source}: rejected with ${status}: ${reason}\n`),
+    ...(io.interactive
+      ? {
+          onProgress: ({ delivered, ended }) =>
+            io.stderr(`\r${delivered} of ${recordings.length} deliveries, ${ended} jobs ended `),
+        }
+      : {}),
+  })
+  if (io.interactive) io.stderr('\r\u001b[K')
+  io.stdout(json ? `${JSON.stringify(report, null, 2)}\n` : describe(report))
+  return report.rejected === 0 && !report.jobs.some(job => job.outcome === 'deferred')
+}
+
+async function remote(
+  recordings: readonly Recording[],
+  to: string,
+  secret: string | undefined,
+  json: boolean,
+  io: Io,
+): Promise<boolean> {
+  if (!secret)
+    throw new TornadeError(
+      'usage',
+      '--to needs the webhook secret: give --secret or set TORNADE_WEBHOOK_SECRET',
+    )
+  if (!URL.canParse(to) || !/^https?:$/.test(new URL(to).protocol))
+    throw new TornadeError('usage', `--to ${clean(to)}: not an http or https URL`)
+  const sent: Sent[] = []
+  for (const recording of recordings) {
+    const one = await send(recording, to, secret, io)
+    sent.push(one)
+    if (!json) io.stdout(`${one.id}  ${one.status ?? '---'}  ${one.outcome}\n`)
+  }
+  if (json) io.stdout(`${JSON.stringify(sent, null, 2)}\n`)
+  return sent.every(({ status }) => status !== null && status < 400)
+}
+
+async function send(recording: Recording, to: string, secret: string, io: Io): Promise<Sent> {
+  try {
+    const answer = await fetch(to, {
+      method: 'POST',
+      headers: await signedHeaders(recording, secret),
+      body: Buffer.from(recording.body),
+      redirect: 'error',
+      signal: AbortSignal.timeout(30_000),
+    })
+    const body = (await answer.json().catch(() => null)) as { outcome?: unknown; reason?: unknown } | null
+    if (answer.status >= 400)
+      io.stderr(`${recording.source}: ${answer.status} ${clean(String(body?.reason ?? ''), 300)}\n`)
+    return { id: recording.id, status: answer.status, outcome: clean(String(body?.outcome ?? 'unknown')) }
+  } catch (error) {
+    const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).name
+    io.stderr(`${recording.source}: no answer from ${to} (${cause})\n`)
+    return { id: recording.id, status: null, outcome: 'failed' }
+  }
+}
+
+/** A table of at most 80 columns. */
+function describe({
+  deliveries,
+  accepted,
+  ignored,
+  rejected,
+  duplicates,
+  jobs,
+  totals,
+}: ReplayReport): string {
+  const lines = [
+    `${deliveries} deliveries: ${accepted} accepted, ${ignored} ignored, ${rejected} rejected (${duplicates} duplicates)`,
+  ]
+  if (jobs.length > 0)
+    lines.push('', row(['job', 'repository', 'outcome', 'runner', 'queued', 'ran', 'cost $', 'GitHub $']))
+  const shown = jobs.slice(0, 40)
+  for (const job of shown) {
+    lines.push(
+      row([
+        String(job.jobId),
+        job.repository,
+        job.conclusion === null || job.conclusion === 'success' ? String(job.outcome) : `${job.outcome}`,
+        job.runner ? `${job.runner.compute} ${job.runner.capacity === 'spot' ? 'spot' : ''}`.trim() : '-',
+        seconds(job.queueSeconds),
+        seconds(job.runSeconds),
+        money(job.costUsd),
+        money(job.githubHostedUsd),
+      ]),
+    )
+    if (job.reason) lines.push(`  ${clean(job.reason, 76)}`)
+  }
+  if (jobs.length > shown.length)
+    lines.push(`… and ${jobs.length - shown.length} more jobs (--json has them all)`)
+  const saved = `GitHub-hosted $${money(totals.githubHostedUsd)}`
+  lines.push(
+    '',
+    `cost $${money(totals.costUsd)} (start-up $${money(totals.startupUsd)}, idle $${money(totals.idleUsd)}); ${saved}`,
+    '',
+  )
+  return lines.join('\n')
+}
+
+const WIDTHS = [12, 16, 10, 13, 6, 6, 8, 8] as const
+
+function row(cells: readonly string[]): string {
+  return cells
+    .map((cell, index) =>
+      index < 4 ? clean(cell, WIDTHS[index]!).padEnd(WIDTHS[index]!) : cell.padStart(WIDTHS[index]!),
+    )
+    .join(' ')
+    .trimEnd()
+}
+
+function seconds(value: number | null): string {
+  return value === null ? '-' : value >= 10_000 ? `${Math.round(value / 60)}m` : `${Math.round(value)}s`
+}
+
+function money(value: number | null): string {
+  return value === null ? '-' : value.toFixed(4)
+}

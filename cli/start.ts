@@ -1,0 +1,158 @@
+/** `tornade start`: the local stack, live. */
+import { randomBytes } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import type { Config } from '../functions/config.ts'
+import { TornadeError } from '../functions/core/errors.ts'
+import { jobState } from '../functions/core/lifecycle.ts'
+import { clean } from '../functions/core/text.ts'
+import type { Job } from '../functions/core/types.ts'
+import { dashboard } from '../functions/dashboard.ts'
+import { lineLog } from '../local/log.ts'
+import { scheduleSampleDay } from '../local/sample.ts'
+import { type LocalServer, listen } from '../local/server.ts'
+import { World } from '../local/world.ts'
+import { loadConfigFile } from './config-file.ts'
+import { EXIT, type Io } from './io.ts'
+
+const HELP = `Usage: tornade start [OPTION…]
+
+Runs the whole system on this machine: a webhook endpoint, a page, and doubles
+of GitHub and AWS. It is a simulation: GitHub and AWS are never called. A
+sample day is run through it first, and then goes on.
+
+  --port PORT     default 3000; 0 takes a free one
+  --speed N       simulated durations are divided by N
+  --empty         no sample day
+  --config FILE   tornade.yml to use (default: ./tornade.yml if there is one)
+  --verbose       log of the functions on stderr
+
+The webhook secret is taken from the environment variable
+TORNADE_WEBHOOK_SECRET, or made and printed.
+`
+
+const NOTICE =
+  'This is a simulation on this machine: no job really runs, and neither GitHub nor AWS is called.'
+const DAY_MS = 24 * 3_600_000
+/** Short, so that a job that somebody posts is over within a minute or so. */
+const POSTED_JOB_SECONDS = [10, 30] as const
+
+export async function start(argv: readonly string[], io: Io): Promise<number> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      port: { type: 'string', default: '3000' },
+      speed: { type: 'string', default: '1' },
+      empty: { type: 'boolean', default: false },
+      config: { type: 'string' },
+      verbose: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) {
+    io.stdout(HELP)
+    return EXIT.good
+  }
+  const port = number(values.port, '--port', 0, 65_535)
+  const speed = number(values.speed, '--speed', 0.01, 1000)
+  const { config, warnings } = await loadConfigFile(values.config ?? null, io.cwd)
+  for (const warning of warnings) io.stderr(`${warning}\n`)
+  return run({ port, speed, empty: values.empty, verbose: values.verbose }, config, io)
+}
+
+interface Options {
+  readonly port: number
+  readonly speed: number
+  readonly empty: boolean
+  readonly verbose: boolean
+}
+
+async function run({ port, speed, empty, verbose }: Options, config: Config, io: Io): Promise<number> {
+  const secret = io.env.TORNADE_WEBHOOK_SECRET || randomBytes(20).toString('hex')
+  const now = Date.now()
+  let live: LocalServer | null = null
+  const filled = Promise.withResolvers<void>()
+  const world = await World.create({
+    config,
+    secret,
+    speed,
+    jobSeconds: POSTED_JOB_SECONDS,
+    start: empty ? now : now - DAY_MS,
+    log: lineLog(io.stderr, verbose ? 'info' : 'error', () => world.clock),
+    onJob: (job, before) => live && announce(job, before, io),
+    // Once time is real, GitHub's double sends its deliveries over HTTP like anybody else.
+    deliver: async (target, delivery) => (live ? post(live, delivery) : target.accept(delivery)),
+  })
+  const stats = { deadLetters: async () => world.backlog.dead }
+  const pages = dashboard(
+    { ...world.ports, ledger: world.ledger, stats },
+    { notice: NOTICE, refreshSeconds: 5 },
+  )
+  const server = await listen(world, pages, port, filled.promise)
+  io.stdout(
+    [
+      'tornade, local stack. A simulation: neither GitHub nor AWS is called.',
+      '',
+      `  page     ${server.url}/`,
+      `  webhook  ${server.url}/webhook`,
+      `  secret   ${io.env.TORNADE_WEBHOOK_SECRET ? '(from TORNADE_WEBHOOK_SECRET)' : secret}`,
+      '',
+    ].join('\n'),
+  )
+  if (!empty) {
+    scheduleSampleDay(world.clock, world.github, now, { marker: config.marker, owner: ownerOf(config) })
+    await world.clock.run(now)
+    const { items } = await world.ledger.jobs.page({ limit: 100_000 })
+    io.stdout(`A sample day has run: ${items.length} jobs. It goes on now; stop with Ctrl-C.\n\n`)
+  }
+  world.clock.goLive()
+  live = server
+  filled.resolve()
+  await stopped()
+  world.clock.stop()
+  await server.close()
+  return EXIT.good
+}
+
+/** The account that the sample day belongs to: one that tornade.yml allows. */
+function ownerOf({ owners }: Config): { login: string; id: number } {
+  const [login, id] = Object.entries(owners ?? { acme: 9919 })[0] ?? ['acme', 9919]
+  return { login, id }
+}
+
+async function post(
+  { url }: LocalServer,
+  { headers, body }: { readonly headers: Readonly<Record<string, string>>; readonly body: string },
+): Promise<void> {
+  const answer = await fetch(`${url}/webhook`, { method: 'POST', headers, body })
+  await answer.arrayBuffer()
+  if (!answer.ok) throw new Error(`delivery answered with ${answer.status}`)
+}
+
+/** One line for each state that a job comes to. */
+function announce(job: Job, before: Job | undefined, io: Io): void {
+  const state = jobState(job)
+  if (before && jobState(before) === state) return
+  const { request } = job
+  const what = clean(`${request.repository.name} ${request.name}`, 40).padEnd(40)
+  const detail =
+    state === 'running'
+      ? ` on ${job.runner ?? 'a runner of somebody else'}`
+      : state === 'completed'
+        ? ` (${job.completed?.conclusion})`
+        : ''
+  io.stdout(`${new Date().toISOString().slice(11, 19)}  ${what} ${state}${detail}\n`)
+}
+
+function number(text: string, option: string, least: number, most: number): number {
+  const value = Number(text)
+  if (text.trim() === '' || !(value >= least && value <= most))
+    throw new TornadeError('usage', `${option} ${clean(text)}: a number from ${least} to ${most} is needed`)
+  return value
+}
+
+async function stopped(): Promise<void> {
+  await new Promise<void>(resolve => {
+    process.once('SIGINT', resolve)
+    process.once('SIGTERM', resolve)
+  })
+}

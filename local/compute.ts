@@ -1,0 +1,286 @@
+/**
+ * ECS and CodeBuild on a laptop: takes start requests, gives tasks and builds the time that they take, runs the
+ * runner program in them, and emits the events that EventBridge would get.
+ *
+ * Fidelity: capacity is endless and the image pull never fails. Durations are within what is commonly seen on
+ * Fargate and CodeBuild, hashed from the token, so that the same run takes the same time; nothing here is a
+ * measurement. A Spot runner is never reclaimed.
+ */
+import { createHash } from 'node:crypto'
+import { RUNNER_VARIABLE } from '../functions/core/aws-events.ts'
+import type { RunnerShape, StartRequest } from '../functions/core/types.ts'
+import type { Compute, StartOutcome } from '../functions/ports.ts'
+import type { LocalClock } from './clock.ts'
+import type { GitHubDouble } from './github.ts'
+import { LOCAL_ACCOUNT } from './lambda.ts'
+import { LocalRunner } from './runner.ts'
+import type { LocalTickets } from './tickets.ts'
+
+export interface ComputeOptions {
+  readonly clock: LocalClock
+  readonly github: GitHubDouble
+  readonly tickets: LocalTickets
+  /** Where events go. */
+  readonly emit: (event: unknown) => void
+  readonly region: string
+  readonly clusterArn: string
+  readonly buildProject: string
+  /** Divides simulated durations. */
+  readonly speed: number
+  readonly idleMinutes: number
+}
+
+/** [least, most], milliseconds. */
+type Span = readonly [number, number]
+const FARGATE = {
+  provision: [9_000, 19_000],
+  pull: [5_000, 11_000],
+  stop: [1_000, 3_000],
+} as const satisfies Record<string, Span>
+const CODEBUILD = {
+  provision: [2_000, 7_000],
+  pull: [2_000, 6_000],
+  stop: [500, 2_000],
+} as const satisfies Record<string, Span>
+
+const TICKET_MS = 180_000
+
+interface Task {
+  readonly request: StartRequest
+  readonly id: string
+  readonly providerId: string
+  readonly ticketKey: string
+  readonly createdAt: number
+  pullStartedAt: number | null
+  pullStoppedAt: number | null
+  startedAt: number | null
+  stoppedAt: number | null
+  stop: { readonly code: string; readonly reason: string } | null
+  exitCode: number | null
+  version: number
+  runner: LocalRunner | null
+}
+
+export class LocalCompute implements Compute {
+  readonly #options: ComputeOptions
+  readonly #byToken = new Map<string, Task>()
+  readonly #byProviderId = new Map<string, Task>()
+  #live = 0
+
+  constructor(options: ComputeOptions) {
+    this.#options = options
+  }
+
+  /** Tasks and builds that have not stopped. */
+  get live(): number {
+    return this.#live
+  }
+
+  async start(request: StartRequest): Promise<StartOutcome> {
+    const task = this.#byToken.get(request.token) ?? this.#create(request)
+    return { outcome: 'started', providerId: task.providerId, ticketKey: task.ticketKey }
+  }
+
+  async stop(providerId: string, reason: string): Promise<void> {
+    const task = this.#byProviderId.get(providerId)
+    if (!task || task.stop) return
+    const code = task.request.shape.compute === 'fargate' ? 'UserInitiated' : 'STOPPED'
+    this.#stopping(task, code, reason)
+    task.runner?.terminate()
+  }
+
+  #create(request: StartRequest): Task {
+    const { compute } = request.shape
+    const id = hash(request.token).slice(0, 32)
+    const task: Task = {
+      request,
+      id,
+      providerId: compute === 'fargate' ? this.#taskArn(id) : this.#buildArn(id),
+      ticketKey: compute === 'fargate' ? `local:${id}` : `local:AWSCodeBuild-${uuid(id)}`,
+      createdAt: this.#options.clock.now(),
+      pullStartedAt: null,
+      pullStoppedAt: null,
+      startedAt: null,
+      stoppedAt: null,
+      stop: null,
+      exitCode: null,
+      version: 1,
+      runner: null,
+    }
+    this.#byToken.set(request.token, task)
+    this.#byProviderId.set(task.providerId, task)
+    this.#live++
+    this.#after(task, 'provision', () => this.#pull(task))
+    return task
+  }
+
+  #pull(task: Task): void {
+    if (task.stop) return
+    task.pullStartedAt = this.#options.clock.now()
+    this.#after(task, 'pull', () => this.#run(task))
+  }
+
+  #run(task: Task): void {
+    if (task.stop) return
+    const { clock, idleMinutes } = this.#options
+    task.pullStoppedAt = clock.now()
+    task.startedAt = clock.now()
+    this.#emit(task)
+    const limits = {
+      ticketMs: TICKET_MS,
+      idleMs: idleMinutes * 60_000,
+      lifeMs: task.request.timeoutMinutes * 60_000,
+    }
+    task.runner = new LocalRunner(this.#options, task.ticketKey, limits, code => this.#exited(task, code))
+  }
+
+  #exited(task: Task, code: number): void {
+    task.exitCode = code
+    this.#stopping(
+      task,
+      task.request.shape.compute === 'fargate'
+        ? 'EssentialContainerExited'
+        : code === 0
+          ? 'SUCCEEDED'
+          : 'FAILED',
+      'Essential container in task exited',
+    )
+  }
+
+  #stopping(task: Task, code: string, reason: string): void {
+    if (task.stop) return
+    task.stop = { code, reason }
+    this.#after(task, 'stop', () => {
+      task.stoppedAt = this.#options.clock.now()
+      this.#live--
+      this.#emit(task)
+      // Nothing asks for a stopped task again but its token, which ECS forgets in time as well.
+      task.runner = null
+    })
+  }
+
+  #after(task: Task, step: keyof typeof FARGATE, work: () => void): void {
+    const spans = task.request.shape.compute === 'fargate' ? FARGATE : CODEBUILD
+    const duration = between(spans[step], `${task.request.token} ${step}`) / this.#options.speed
+    this.#options.clock.after(duration, work)
+  }
+
+  #emit(task: Task): void {
+    const event = task.request.shape.compute === 'fargate' ? this.#taskEvent(task) : this.#buildEvent(task)
+    this.#options.emit(event)
+  }
+
+  #taskEvent(task: Task): unknown {
+    const { request, stop, stoppedAt } = task
+    const shape = request.shape
+    const status = stoppedAt === null ? 'RUNNING' : 'STOPPED'
+    return this.#envelope(task, 'aws.ecs', 'ECS Task State Change', {
+      clusterArn: this.#options.clusterArn,
+      taskArn: task.providerId,
+      taskDefinitionArn: `arn:aws:ecs:${this.#options.region}:${LOCAL_ACCOUNT}:task-definition/tornade-${shape.arch}:1`,
+      capacityProviderName: shape.capacity === 'spot' ? 'FARGATE_SPOT' : 'FARGATE',
+      cpu: String(shape.cpu * 1024),
+      memory: String(shape.memoryGiB * 1024),
+      desiredStatus: stop ? 'STOPPED' : 'RUNNING',
+      lastStatus: status,
+      createdAt: iso(task.createdAt),
+      ...times(task),
+      ...(stop ? { stopCode: stop.code, stoppedReason: stop.reason } : {}),
+      startedBy: request.runner,
+      version: ++task.version,
+      platformVersion: '1.4.0',
+      overrides: { containerOverrides: [] },
+      containers: [
+        {
+          name: 'runner',
+          lastStatus: status,
+          ...(task.exitCode === null ? {} : { exitCode: task.exitCode }),
+        },
+      ],
+    })
+  }
+
+  #buildEvent(task: Task): unknown {
+    const { shape, runner } = task.request
+    const running = task.stoppedAt === null
+    return this.#envelope(task, 'aws.codebuild', 'CodeBuild Build State Change', {
+      'build-status': running ? 'IN_PROGRESS' : task.stop!.code,
+      'project-name': this.#options.buildProject,
+      'build-id': task.providerId,
+      'current-phase': running ? 'BUILD' : 'COMPLETED',
+      'additional-information': {
+        'build-start-time': buildTime(task.pullStartedAt ?? task.createdAt),
+        environment: {
+          'compute-type': shape.computeType,
+          type: shape.arch === 'arm64' ? 'ARM_CONTAINER' : 'LINUX_CONTAINER',
+          'privileged-mode': task.request.docker,
+          'environment-variables': [{ name: RUNNER_VARIABLE, type: 'PLAINTEXT', value: runner }],
+        },
+      },
+      version: '1',
+    })
+  }
+
+  #envelope(task: Task, source: string, type: string, detail: unknown): unknown {
+    return {
+      version: '0',
+      id: uuid(hash(`${task.id} ${task.version} ${type}`)),
+      'detail-type': type,
+      source,
+      account: LOCAL_ACCOUNT,
+      time: iso(this.#options.clock.now()),
+      region: this.#options.region,
+      resources: [task.providerId],
+      detail,
+    }
+  }
+
+  #taskArn(id: string): string {
+    return `${this.#options.clusterArn.replace(':cluster/', ':task/')}/${id}`
+  }
+
+  #buildArn(id: string): string {
+    const { region, buildProject } = this.#options
+    return `arn:aws:codebuild:${region}:${LOCAL_ACCOUNT}:build/${buildProject}:${uuid(id)}`
+  }
+}
+
+/** What `shape` is called when people read it. */
+export function shapeName(shape: RunnerShape): string {
+  return shape.compute === 'codebuild'
+    ? `CodeBuild ${shape.arch}`
+    : `Fargate${shape.capacity === 'spot' ? ' Spot' : ''} ${shape.arch}`
+}
+
+function times({ pullStartedAt, pullStoppedAt, startedAt, stoppedAt }: Task): Record<string, string> {
+  const known = Object.entries({ pullStartedAt, pullStoppedAt, startedAt, stoppedAt }).filter(
+    ([, at]) => at !== null,
+  )
+  return Object.fromEntries(known.map(([name, at]) => [name, iso(at!)]))
+}
+
+function iso(time: number): string {
+  return new Date(time).toISOString()
+}
+
+/** As CodeBuild writes times: "Sep 1, 2017 4:12:29 PM", in UTC. */
+function buildTime(time: number): string {
+  const parts = new Date(time).toLocaleString('en-US', {
+    dateStyle: 'medium',
+    timeStyle: 'medium',
+    timeZone: 'UTC',
+  })
+  return parts.replaceAll('\u202f', ' ')
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+function uuid(hex: string): string {
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+}
+
+function between([least, most]: Span, seed: string): number {
+  return least + (Number.parseInt(hash(seed).slice(0, 8), 16) / 0xffffffff) * (most - least)
+}

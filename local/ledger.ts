@@ -1,0 +1,139 @@
+/**
+ * The ledger in memory, with the conditional writes of the deployed one. Lists are never behind writes here; the
+ * deployed ones can be. Items are shared, not copied: nothing in tornade changes an item that it was given.
+ */
+import { EMPTY_GATE } from '../functions/core/admission.ts'
+import { isFinal, jobState } from '../functions/core/lifecycle.ts'
+import type { Gate, Job, Runner } from '../functions/core/types.ts'
+import type { JobQuery, Ledger, Page, Put } from '../functions/ports.ts'
+
+export class LocalLedger implements Ledger {
+  readonly #jobs = new Items<Job>(
+    job => job.key,
+    job => !isFinal(job),
+    job => job.request.repository.id,
+  )
+  readonly #runners = new Items<Runner>(
+    runner => runner.name,
+    runner => runner.stoppedAt === null,
+    runner => runner.launch?.repository.id ?? null,
+  )
+  readonly #onJob: (job: Job, before: Job | undefined) => void
+  #gate: Gate = EMPTY_GATE
+
+  /** @param onJob called after each write of a job */
+  constructor(onJob: (job: Job, before: Job | undefined) => void = () => {}) {
+    this.#onJob = onJob
+  }
+
+  readonly jobs: Ledger['jobs'] = {
+    get: async key => this.#jobs.get(key),
+    put: async job => {
+      const before = this.#jobs.get(job.key)
+      const answer = this.#jobs.put(job)
+      if (answer.ok) this.#onJob(job, before)
+      return answer
+    },
+    open: async ({ repositoryId, state, limit }) => {
+      const found: Job[] = []
+      for (const job of this.#jobs.open(repositoryId)) {
+        if (found.length === limit) break
+        if (state === undefined || jobState(job) === state) found.push(job)
+      }
+      return found
+    },
+    page: async query => this.#jobs.page(query, job => matches(job, query)),
+  }
+
+  readonly runners: Ledger['runners'] = {
+    get: async name => this.#runners.get(name),
+    put: async runner => this.#runners.put(runner),
+    open: async ({ repositoryId }) => [...this.#runners.open(repositoryId)],
+    page: async query => this.#runners.page(query, () => true),
+  }
+
+  readonly gate: Ledger['gate'] = {
+    get: async () => this.#gate,
+    put: async gate => {
+      if (gate.version !== this.#gate.version + 1) return { ok: false, current: this.#gate }
+      this.#gate = gate
+      return { ok: true }
+    },
+  }
+}
+
+function matches(job: Job, { state, repository }: JobQuery): boolean {
+  return (
+    (state === undefined || jobState(job) === state) &&
+    (repository === undefined || job.request.repository.name === repository)
+  )
+}
+
+/** Versioned items with an index of the open ones, in the order in which they were first written. */
+class Items<T extends { readonly version: number }> {
+  readonly #key: (item: T) => string
+  readonly #isOpen: (item: T) => boolean
+  readonly #repository: (item: T) => number | null
+  readonly #items = new Map<string, T>()
+  readonly #order: string[] = []
+  readonly #open = new Set<string>()
+  readonly #openByRepository = new Map<number, Set<string>>()
+
+  constructor(
+    key: (item: T) => string,
+    isOpen: (item: T) => boolean,
+    repository: (item: T) => number | null,
+  ) {
+    this.#key = key
+    this.#isOpen = isOpen
+    this.#repository = repository
+  }
+
+  get(key: string): T | undefined {
+    return this.#items.get(key)
+  }
+
+  put(item: T): Put<T> {
+    const key = this.#key(item)
+    const current = this.#items.get(key)
+    if (item.version !== (current?.version ?? 0) + 1) return { ok: false, current }
+    if (!current) this.#order.push(key)
+    this.#items.set(key, item)
+    this.#index(key, item)
+    return { ok: true }
+  }
+
+  *open(repositoryId: number | undefined): Generator<T> {
+    const keys = repositoryId === undefined ? this.#open : (this.#openByRepository.get(repositoryId) ?? [])
+    for (const key of keys) yield this.#items.get(key)!
+  }
+
+  /** Newest first; the cursor is the place of the last item in the order of writing. */
+  page(
+    { cursor, limit }: { readonly cursor?: string; readonly limit: number },
+    wanted: (item: T) => boolean,
+  ): Page<T> {
+    const items: T[] = []
+    let index = Math.min(cursor === undefined ? this.#order.length : Number(cursor), this.#order.length)
+    while (items.length < limit && index > 0) {
+      const item = this.#items.get(this.#order[--index]!)!
+      if (wanted(item)) items.push(item)
+    }
+    return { items, next: index > 0 ? String(index) : null }
+  }
+
+  #index(key: string, item: T): void {
+    const repository = this.#repository(item)
+    const open = this.#isOpen(item)
+    change(this.#open, key, open)
+    if (repository === null) return
+    const keys = this.#openByRepository.get(repository) ?? new Set()
+    this.#openByRepository.set(repository, keys)
+    change(keys, key, open)
+  }
+}
+
+function change(set: Set<string>, key: string, present: boolean): void {
+  if (present) set.add(key)
+  else set.delete(key)
+}
