@@ -8,6 +8,7 @@ import { firstCapacity, shapeOf } from '../functions/core/plan.ts'
 import { clean } from '../functions/core/text.ts'
 import type { PriceBasis, Problem, Spec } from '../functions/core/types.ts'
 import { loadConfigFile } from './config-file.ts'
+import { WIDTH, wrapped } from './text.ts'
 
 const USAGE = `Usage: tornade explain LABEL… [options]
 
@@ -187,8 +188,6 @@ function dollars(microUsd: number): number {
 
 // For people ----------------------------------------------------------------------------------------------------------
 
-const WIDTH = 80
-
 function describe(labels: readonly string[], answer: Answer): string {
   const title = clean(labels.join(' '), WIDTH)
   if (answer.ok) return `${title}\n\n${table(specRows(answer))}${notesText(answer.notes)}`
@@ -278,26 +277,4 @@ function githubText(spec: Spec, { githubHostedPerMinuteUsd }: PriceAnswer): stri
 function table(rows: readonly (readonly [string, string])[]): string {
   const column = Math.max(...rows.map(([name]) => name.length)) + 4
   return rows.map(([name, text]) => wrapped(text, column, `  ${name}`)).join('')
-}
-
-/** Lines of at most 80 columns, indented; `first` stands in the indent of the first line. */
-function wrapped(text: string, indent: number, first = ''): string {
-  const room = WIDTH - indent
-  const words = text.split(' ').flatMap(word => chunks(word, room))
-  const lines: string[] = []
-  for (const word of words) {
-    const line = lines.at(-1)
-    if (line !== undefined && line.length + 1 + word.length <= room)
-      lines[lines.length - 1] = `${line} ${word}`
-    else lines.push(word)
-  }
-  return lines.map((line, index) => `${(index === 0 ? first : '').padEnd(indent)}${line}\n`).join('')
-}
-
-/** A word that no line has room for is broken, between code points. */
-function chunks(word: string, size: number): readonly string[] {
-  const points = [...word]
-  return Array.from({ length: Math.max(1, Math.ceil(points.length / size)) }, (_, index) =>
-    points.slice(index * size, (index + 1) * size).join(''),
-  )
 }

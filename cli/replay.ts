@@ -9,6 +9,7 @@ import { type Recording, readRecordings } from '../local/recordings.ts'
 import { type ReplayReport, replay, signedHeaders } from '../local/replay.ts'
 import { loadConfigFile } from './config-file.ts'
 import { EXIT, type Io } from './io.ts'
+import { wrapped } from './text.ts'
 
 const HELP = `Usage: tornade replay FILE|DIR|- [OPTION…]
 
@@ -209,7 +210,7 @@ function describe({
         money(job.githubHostedUsd),
       ]),
     )
-    if (job.reason) lines.push(`  ${clean(job.reason, 76)}`)
+    if (job.reason) lines.push(wrapped(clean(job.reason, 400), 2).trimEnd())
   }
   if (jobs.length > shown.length)
     lines.push(`… and ${jobs.length - shown.length} more jobs (--json has them all)`)
@@ -222,7 +223,7 @@ function describe({
   return lines.join('\n')
 }
 
-const WIDTHS = [12, 16, 10, 13, 6, 6, 8, 8] as const
+const WIDTHS = [12, 14, 9, 12, 6, 5, 7, 8] as const
 
 function row(cells: readonly string[]): string {
   return cells
