@@ -1,11 +1,12 @@
 /** Reads and checks tornade.yml. Every fault of the file is reported at once, each with its path. */
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { parseDocument } from 'yaml'
+import { type Document, parseDocument } from 'yaml'
 import * as z from 'zod'
 import { type Config, DEFAULT_CONFIG, labelRules } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { readLabels } from '../functions/core/labels.ts'
+import { clean } from '../functions/core/text.ts'
 
 const name = z.string().regex(/^[a-z0-9-]{1,40}$/, 'a name is 1 to 40 of a-z, 0-9 and -')
 const repository = z.string().regex(/^[\w.-]+\/[\w.-]+$/, 'a repository is written owner/name')
@@ -77,6 +78,9 @@ const file = z.strictObject({
   labelMistakes: z.enum(['cancel', 'report']).optional(),
 })
 
+/** Names and values of the file are part of what is said of it. */
+const FAULT_LIMIT = 300
+
 export interface LoadedConfig {
   readonly config: Config
   /** Where it was read; null when there is no file and the defaults hold. */
@@ -113,13 +117,36 @@ export function parseConfig(text: string, shown: string): { config: Config; warn
       shown,
       document.errors.map(error => firstLine(error.message)),
     )
-  const read = file.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {})
-  if (!read.success) throw invalid(shown, read.error.issues.flatMap(describe))
+  const value = resolved(document, shown)
+  const read = file.safeParse(value)
+  const faults = new Set([...reservedNames(value, ''), ...(read.error?.issues ?? []).flatMap(describe)])
+  if (!read.success || faults.size > 0) throw invalid(shown, [...faults])
   const config = compile(read.data)
-  const faults = presetFaults(config)
-  if (faults.length > 0) throw invalid(shown, faults)
+  const useless = presetFaults(config)
+  if (useless.length > 0) throw invalid(shown, useless)
   const idle = (['spend', 'pools'] as const).filter(key => read.data[key] !== undefined)
   return { config, warnings: idle.map(key => `${shown}: ${key} is read but not acted on yet`) }
+}
+
+/** Aliases are looked up here, and may be of nothing, or too many. */
+function resolved(document: Document, shown: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 }) ?? {}
+  } catch (error) {
+    throw invalid(shown, [(error as Error).message])
+  }
+}
+
+/** No setting lies deeper; what does is refused for its shape. */
+const DEEPEST = 4
+
+/** zod passes over this name without a word. */
+function reservedNames(value: unknown, path: string, depth = 0): string[] {
+  if (typeof value !== 'object' || value === null || depth > DEEPEST) return []
+  return Object.entries(value).flatMap(([key, inner]) => {
+    const here = [path, key].filter(Boolean).join('.')
+    return key === '__proto__' ? [`${here}: unknown key`] : reservedNames(inner, here, depth + 1)
+  })
 }
 
 function compile(data: z.output<typeof file>): Config {
@@ -177,6 +204,6 @@ function invalid(shown: string, details: readonly string[]): TornadeError {
   return new TornadeError(
     'config-invalid',
     `${shown} has ${details.length === 1 ? 'a fault' : `${details.length} faults`}:`,
-    details,
+    details.map(line => clean(line, FAULT_LIMIT)),
   )
 }

@@ -28,6 +28,8 @@ Exit code: 0 good; 1 something was rejected or is still deferred; 2 an input
 cannot be read (the others are replayed all the same).
 `
 
+const TIMEOUT_MS = 30_000
+
 interface Sent {
   readonly id: string
   readonly status: number | null
@@ -75,14 +77,23 @@ async function readInputs(
   const recordings: Recording[] = []
   const unreadable: TornadeError[] = []
   for (const path of paths) {
-    try {
-      for (const { name, bytes } of await filesOf(path, io))
-        recordings.push(...readRecordings(await bytes(), name, fault => unreadable.push(fault)))
-    } catch (error) {
-      unreadable.push(error instanceof TornadeError ? error : cannotRead(path, error))
+    for (const { name, bytes } of await tryTo(path, () => filesOf(path, io), [])) {
+      const content = await tryTo(name, bytes, null)
+      if (!content) continue
+      for (const one of readRecordings(content, name, fault => unreadable.push(fault))) recordings.push(one)
     }
   }
   return { recordings, unreadable }
+
+  /** One that cannot be read is written down and keeps nobody from reading the others. */
+  async function tryTo<T>(name: string, read: () => Promise<T>, otherwise: T): Promise<T> {
+    try {
+      return await read()
+    } catch (error) {
+      unreadable.push(error instanceof TornadeError ? error : cannotRead(name, error))
+      return otherwise
+    }
+  }
 }
 
 interface Input {
@@ -96,7 +107,7 @@ async function filesOf(path: string, { cwd, stdin }: Io): Promise<Input[]> {
   if (!(await stat(full)).isDirectory()) return [{ name: path, bytes: () => readFile(full) }]
   const entries = await readdir(full, { recursive: true, withFileTypes: true })
   const files = entries
-    .filter(entry => entry.isFile() && /\.(json|jsonl|ndjson)$/i.test(entry.name))
+    .filter(entry => (entry.isFile() || entry.isSymbolicLink()) && /\.(json|jsonl|ndjson)$/i.test(entry.name))
     .map(entry => join(entry.parentPath, entry.name))
   if (files.length === 0)
     throw new TornadeError('input-unreadable', `${path}: no .json or .jsonl file in this folder`)
@@ -151,11 +162,13 @@ async function remote(
     )
   if (!URL.canParse(to) || !/^https?:$/.test(new URL(to).protocol))
     throw new TornadeError('usage', `--to ${clean(to)}: not an http or https URL`)
+  const { host, username, password } = new URL(to)
+  if (username || password) throw new TornadeError('usage', `--to ${host}: leave user name or password out`)
   const sent: Sent[] = []
   for (const recording of recordings) {
     const one = await send(recording, to, secret, io)
     sent.push(one)
-    if (!json) io.stdout(`${one.id}  ${one.status ?? '---'}  ${one.outcome}\n`)
+    if (!json) io.stdout(`${clean(one.id)}  ${one.status ?? '---'}  ${one.outcome}\n`)
   }
   if (json) io.stdout(`${JSON.stringify(sent, null, 2)}\n`)
   return sent.every(({ status }) => status !== null && status < 400)
@@ -168,17 +181,26 @@ async function send(recording: Recording, to: string, secret: string, io: Io): P
       headers: await signedHeaders(recording, secret),
       body: Buffer.from(recording.body),
       redirect: 'error',
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     })
     const body = (await answer.json().catch(() => null)) as { outcome?: unknown; reason?: unknown } | null
+    const reason = clean(String(body?.reason ?? ''), 300)
     if (answer.status >= 400)
-      io.stderr(`${recording.source}: ${answer.status} ${clean(String(body?.reason ?? ''), 300)}\n`)
+      io.stderr(`${[recording.source, answer.status, reason].filter(Boolean).join(': ')}\n`)
     return { id: recording.id, status: answer.status, outcome: clean(String(body?.outcome ?? 'unknown')) }
   } catch (error) {
-    const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).name
-    io.stderr(`${recording.source}: no answer from ${to} (${cause})\n`)
+    io.stderr(`${recording.source}: ${whyNot(error, new URL(to).host)}\n`)
     return { id: recording.id, status: null, outcome: 'failed' }
   }
+}
+
+/** fetch has the reason in `cause`; without a code of the system the request itself was no good. */
+function whyNot(error: unknown, host: string): string {
+  const { name, message, cause } = error as Error & { cause?: NodeJS.ErrnoException }
+  if (name === 'TimeoutError') return `no answer from ${host} within ${TIMEOUT_MS / 1000} s`
+  return cause?.code
+    ? `no answer from ${host} (${cause.code})`
+    : `not sent: ${clean(cause?.message ?? message)}`
 }
 
 /** A table of at most 80 columns. */
@@ -202,7 +224,8 @@ function describe({
       row([
         String(job.jobId),
         job.repository,
-        job.conclusion === null || job.conclusion === 'success' ? String(job.outcome) : `${job.outcome}`,
+        (job.outcome === 'completed' && job.conclusion !== 'success' && job.conclusion) ||
+          String(job.outcome),
         job.runner ? `${job.runner.compute} ${job.runner.capacity === 'spot' ? 'spot' : ''}`.trim() : '-',
         seconds(job.queueSeconds),
         seconds(job.runSeconds),

@@ -1,4 +1,5 @@
 /** A delivery in: verified over its raw bytes, matched, and put on a queue. One call to AWS, nothing else. */
+import { isUtf8 } from 'node:buffer'
 import { verifyWithFallback } from '@octokit/webhooks-methods'
 import type { Config } from './config.ts'
 import { type DeliveryRules, readDelivery } from './core/delivery.ts'
@@ -30,6 +31,8 @@ export function webhook(
     const signature = headers['x-hub-signature-256']
     if (!signature)
       return reject(401, 'signature-missing', 'X-Hub-Signature-256 is missing: set a secret on the webhook')
+    // Of other bytes several read as the same text, and the signature is checked over the text.
+    if (!isUtf8(body)) return reject(400, 'payload-not-json', 'the payload is not UTF-8')
     const text = body.toString('utf8')
     if (!(await isSigned(text, signature)))
       return reject(401, 'signature-wrong', 'the signature does not match the webhook secret')

@@ -5,6 +5,7 @@
  */
 import { jobKey } from '../functions/core/delivery.ts'
 import { TornadeError } from '../functions/core/errors.ts'
+import { clean } from '../functions/core/text.ts'
 import type { JobScript, RunFacts } from './github.ts'
 import { CONCLUSIONS, type Conclusion } from './payloads.ts'
 
@@ -39,21 +40,32 @@ export interface RecordedJob {
 const NOT_KEPT = new Set([
   'x-hub-signature',
   'x-hub-signature-256',
-  'content-length',
-  'transfer-encoding',
+  'accept-encoding',
   'connection',
+  'content-encoding',
+  'content-length',
+  'expect',
   'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
 ])
+
+const BYTE_ORDER_MARK = Buffer.from('\ufeff')
 
 /**
  * Reads all deliveries of one file.
  * @param onFault called with a line for each part that cannot be read; the others are returned
  */
 export function readRecordings(
-  bytes: Buffer,
+  file: Buffer,
   source: string,
   onFault: (fault: TornadeError) => void,
 ): Recording[] {
+  const marked = file.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)
+  const bytes = marked ? file.subarray(BYTE_ORDER_MARK.length) : file
   const whole = parse(bytes)
   if (whole.ok) {
     if (!Array.isArray(whole.value)) return read(whole.value, bytes, source, onFault)
@@ -61,7 +73,8 @@ export function readRecordings(
   }
   const lines = splitLines(bytes)
   const parsed = lines.map(line => ({ ...line, json: parse(line.bytes) }))
-  if (!parsed.some(({ json }) => json.ok)) {
+  // In a broken document of many lines some are JSON by themselves, but these are indented, or no objects.
+  if (!parsed.some(({ bytes: line, json }) => json.ok && line[0] === OPENING_BRACE)) {
     onFault(new TornadeError('input-unreadable', `${source}: not JSON (${whole.error})`))
     return []
   }
@@ -171,6 +184,8 @@ function textHeaders(value: unknown): Record<string, string> {
   return Object.fromEntries(entries.filter(([name]) => !NOT_KEPT.has(name)))
 }
 
+const OPENING_BRACE = 0x7b
+
 interface Line {
   readonly bytes: Buffer
   readonly number: number
@@ -194,7 +209,7 @@ function parse(bytes: Buffer): Parsed {
   try {
     return { ok: true, value: JSON.parse(bytes.toString('utf8')) }
   } catch (error) {
-    return { ok: false, error: (error as Error).message.split('\n')[0]!.slice(0, 120) }
+    return { ok: false, error: clean((error as Error).message, 120) }
   }
 }
 
@@ -213,7 +228,10 @@ function asText(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
+const LAST_TIME = Date.UTC(9999, 11, 31)
+
+/** Some programs write 0001-01-01 for "never"; no clock of ours goes there. */
 function time(value: unknown): number | null {
   const parsed = typeof value === 'string' ? Date.parse(value) : Number.NaN
-  return Number.isNaN(parsed) ? null : parsed
+  return parsed >= 0 && parsed <= LAST_TIME ? parsed : null
 }

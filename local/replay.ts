@@ -7,12 +7,13 @@
  */
 import { sign } from '@octokit/webhooks-methods'
 import type { Config } from '../functions/config.ts'
-import { jobState } from '../functions/core/lifecycle.ts'
+import { isFinal, jobState } from '../functions/core/lifecycle.ts'
 import { totals } from '../functions/core/reports.ts'
+import type { Job, Runner } from '../functions/core/types.ts'
 import { type JobView, jobView, ranOn } from '../functions/core/views.ts'
 import type { Log } from '../functions/ports.ts'
-import type { HttpAnswer } from './lambda.ts'
-import { type Recording, scriptsOf } from './recordings.ts'
+import type { JobScript } from './github.ts'
+import { type RecordedJob, type Recording, scriptsOf } from './recordings.ts'
 import { World } from './world.ts'
 
 export interface ReplayReport {
@@ -37,49 +38,88 @@ export interface ReplayOptions {
     readonly ended: number
     readonly now: number
   }) => void
-  /** Tests look at the world when it is over. */
+  /** Tests look at the world when it is over; a gap of many weeks in a recording makes two. */
   readonly onEnd?: (world: World) => void
 }
 
 const MINUTE_MS = 60_000
 /** GitHub cancels what waited for a day; whatever is open an hour later stays open. */
 const LONGEST_MS = 25 * 60 * MINUTE_MS
+/**
+ * A workflow run ends within 35 days, the wait for an approval included, so nothing lasts from before such a gap until
+ * after it: https://docs.github.com/en/actions/reference/limits
+ */
+const LONGEST_RUN_MS = 35 * 24 * 60 * MINUTE_MS
 /** Start of the clock for recordings without any time. */
 const NO_TIME = Date.UTC(2026, 0, 1)
+
+interface Timed {
+  readonly recording: Recording
+  readonly at: number
+}
+
+type Outcome = 'accepted' | 'ignored' | 'rejected'
 
 export async function replay(
   recordings: readonly Recording[],
   options: ReplayOptions,
 ): Promise<ReplayReport> {
-  const timed = withTimes(recordings)
-  const start = timed.reduce((earliest, { at }) => Math.min(earliest, at), Number.POSITIVE_INFINITY)
-  const world = await World.create({ ...options, start: Number.isFinite(start) ? start : NO_TIME })
   const count = { accepted: 0, ignored: 0, rejected: 0 }
-  let delivered = 0
-  let last = world.clock.now()
+  const ended: Ledgers[] = []
+  const scripts = scriptsOf(recordings)
+  for (const part of partsOf(withTimes(recordings))) {
+    const before = {
+      delivered: count.accepted + count.ignored + count.rejected,
+      ended: ended.reduce((sum, { jobs }) => sum + jobs.filter(isFinal).length, 0),
+    }
+    const world = await runPart(part, scripts, {
+      ...options,
+      onOutcome: outcome => count[outcome]++,
+      onProgress: ({ delivered, ended, now }) =>
+        options.onProgress?.({ delivered: before.delivered + delivered, ended: before.ended + ended, now }),
+    })
+    options.onEnd?.(world)
+    ended.push(await ledgersOf(world))
+  }
+  return {
+    deliveries: recordings.length,
+    ...count,
+    duplicates: duplicates(recordings),
+    jobs: ended.flatMap(({ views }) => views),
+    totals: totals(
+      ended.flatMap(({ jobs }) => jobs),
+      ended.flatMap(({ runners }) => runners),
+    ),
+  }
+}
 
-  for (const [key, script] of scriptsOf(recordings)) world.github.script(key, script)
-  const queued = new Set(recordings.flatMap(({ job }) => (job && becomesKnown(job.action) ? [job.key] : [])))
-  for (const { recording, at } of timed) {
-    last = Math.max(last, at)
+interface PartOptions extends ReplayOptions {
+  readonly onOutcome: (outcome: Outcome) => void
+}
+
+async function runPart(
+  part: readonly Timed[],
+  scripts: ReadonlyMap<string, JobScript>,
+  options: PartOptions,
+): Promise<World> {
+  const world = await World.create({ ...options, start: part[0]!.at })
+  const queued = new Set(part.flatMap(({ recording: { job } }) => (job && makesKnown(job) ? [job.key] : [])))
+  for (const key of queued) world.github.script(key, scripts.get(key) ?? {})
+  let delivered = 0
+  for (const { recording, at } of part) {
     world.clock.at(at, async () => {
-      const answer = await deliver(world, recording, options.secret, queued)
-      const { outcome, reason = '' } = JSON.parse(Buffer.from(answer.body).toString('utf8')) as {
-        outcome: keyof typeof count
-        reason?: string
-      }
-      count[answer.status >= 400 ? 'rejected' : outcome]++
-      if (answer.status >= 400) options.onRejected?.(recording, answer.status, reason)
+      const { status, outcome, reason } = await deliver(world, recording, options.secret, queued)
+      options.onOutcome(outcome)
+      if (outcome === 'rejected') options.onRejected?.(recording, status, reason)
       delivered++
     })
   }
 
-  let over = recordings.length === 0
+  let over = false
   const look = async (): Promise<void> => {
     const open = await world.ledger.jobs.open({ limit: Number.POSITIVE_INFINITY })
-    const moving = open.some(job => jobState(job) !== 'waiting')
-    over =
-      delivered === recordings.length && !moving && world.backlog.waiting === 0 && world.compute.live === 0
+    const moving = open.some(job => jobState(job) !== 'waiting' || willBeCancelled(job, scripts))
+    over = delivered === part.length && !moving && world.backlog.waiting === 0 && world.compute.live === 0
     options.onProgress?.({
       delivered,
       ended: world.metrics.get('JobsCompleted') ?? 0,
@@ -89,14 +129,13 @@ export async function replay(
   }
   // Half a minute beside the sweep, so that what it sends has been handled.
   world.clock.at(world.clock.now() + MINUTE_MS / 2, look)
-  await world.clock.run(last + LONGEST_MS, () => over)
-  options.onEnd?.(world)
-  return {
-    deliveries: recordings.length,
-    ...count,
-    duplicates: duplicates(recordings),
-    ...(await report(world)),
-  }
+  await world.clock.run(part.at(-1)!.at + LONGEST_MS, () => over)
+  return world
+}
+
+/** Behind a gate, and not for ever. */
+function willBeCancelled(job: Job, scripts: ReadonlyMap<string, JobScript>): boolean {
+  return scripts.get(job.key)?.cancelAt !== undefined
 }
 
 /** The same delivery id, or the same job, attempt, action and status: the second one and all after it. */
@@ -135,41 +174,63 @@ async function deliver(
   recording: Recording,
   secret: string,
   queued: ReadonlySet<string>,
-): Promise<HttpAnswer> {
+): Promise<{ readonly status: number; readonly outcome: Outcome; readonly reason: string }> {
   const { job, body, run } = recording
   const headers = await signedHeaders(recording, secret)
   // Without its queued delivery the double does not know the job: what was recorded is all that will be heard of it.
-  if (job && !becomesKnown(job.action) && queued.has(job.key)) return world.verify(headers, body)
-  const answer = await world.request('POST', '/webhook', headers, body)
-  const { outcome } = JSON.parse(Buffer.from(answer.body).toString('utf8')) as { outcome?: string }
-  if (job && becomesKnown(job.action) && outcome === 'accepted')
+  const scripted = job && !makesKnown(job) && queued.has(job.key)
+  const answer = await (scripted
+    ? world.verify(headers, body)
+    : world.request('POST', '/webhook', headers, body))
+  const { outcome, reason = '' } = JSON.parse(Buffer.from(answer.body).toString('utf8')) as {
+    outcome: Outcome
+    reason?: string
+  }
+  if (job && makesKnown(job) && outcome === 'accepted')
     world.github.adopt(JSON.parse(Buffer.from(body).toString('utf8')), run)
-  return answer
+  return { status: answer.status, outcome: answer.status >= 400 ? 'rejected' : outcome, reason }
 }
 
-function becomesKnown(action: string): boolean {
+function makesKnown({ action }: RecordedJob): boolean {
   return action === 'queued' || action === 'waiting'
 }
 
-/** A recording that does not say when it came is taken to have come with the one before it. */
-function withTimes(
-  recordings: readonly Recording[],
-): { readonly recording: Recording; readonly at: number }[] {
+/** A recording that does not say when it came is taken to have come with the one before it. Earliest first. */
+function withTimes(recordings: readonly Recording[]): Timed[] {
   let at = recordings.find(recording => recording.at !== null)?.at ?? NO_TIME
-  return recordings.map(recording => {
-    at = recording.at ?? at
-    return { recording, at }
-  })
+  return recordings
+    .map(recording => {
+      at = recording.at ?? at
+      return { recording, at }
+    })
+    .sort((a, b) => a.at - b.at)
 }
 
-async function report(world: World): Promise<Pick<ReplayReport, 'jobs' | 'totals'>> {
-  const jobs = (await all(world.ledger.jobs.page)).reverse()
-  const runners = await all(world.ledger.runners.page)
-  const byName = new Map(runners.map(runner => [runner.name, runner]))
-  return {
-    jobs: jobs.map(job => jobView(job, byName.get(ranOn(job) ?? ''), { final: true })),
-    totals: totals(jobs, runners),
+/** Cut where nothing can be left of what came before, so that nobody has to wait for years to pass. */
+function partsOf(timed: readonly Timed[]): Timed[][] {
+  const parts: Timed[][] = []
+  let last = Number.NEGATIVE_INFINITY
+  for (const one of timed) {
+    if (one.at - last > LONGEST_RUN_MS) parts.push([])
+    parts.at(-1)!.push(one)
+    last = one.at
   }
+  return parts
+}
+
+interface Ledgers {
+  readonly jobs: readonly Job[]
+  readonly runners: readonly Runner[]
+  readonly views: readonly JobView[]
+}
+
+/** Oldest first. */
+async function ledgersOf({ ledger }: World): Promise<Ledgers> {
+  const jobs = (await all(ledger.jobs.page)).reverse()
+  const runners = (await all(ledger.runners.page)).reverse()
+  const byName = new Map(runners.map(runner => [runner.name, runner]))
+  const views = jobs.map(job => jobView(job, byName.get(ranOn(job) ?? ''), { final: true }))
+  return { jobs, runners, views }
 }
 
 async function all<T>(

@@ -34,35 +34,53 @@ const OLDEST_MS = 24 * 3_600_000
 const id = z.int().check(z.minimum(1))
 const time = z.string().check(z.refine(text => !Number.isNaN(Date.parse(text)), 'not a time'))
 const optional = <T extends z.ZodMiniType>(type: T) => z.optional(z.nullable(type))
+/** SQS takes neither of these two, and nobody writes them on purpose. */
+const text = z.string().check(z.overwrite(value => value.replace(/[\uFFFE\uFFFF]/g, '\uFFFD')))
+
+/** GitHub's own limit is 64. */
+const RUNNER_NAME_LIMIT = 100
+
+/** GitHub gives a runner at most 100 labels. What is far more could be neither queued nor stored. */
+const LABELS_LIMIT = 500
+const LABELS_SIZE_LIMIT = 32_768
+
+/** One fault, however many of a million labels are none. */
+const labels = z.custom<readonly string[]>(
+  value => Array.isArray(value) && value.every(label => typeof label === 'string'),
+  'expected a list of strings',
+)
 
 /** The least that says whose a delivery is. */
-const glance = z.object({
-  action: z.string(),
-  workflow_job: z.object({ labels: z.array(z.string()), runner_name: optional(z.string()) }),
-})
+const glance = z.object({ workflow_job: z.object({ labels, runner_name: z.optional(z.unknown()) }) })
 
 const full = z.object({
-  action: z.string(),
+  action: text,
   workflow_job: z.object({
     id,
     run_id: id,
     run_attempt: optional(id),
-    name: z.string(),
-    status: optional(z.string()),
-    conclusion: optional(z.string()),
-    head_sha: z.string(),
-    head_branch: optional(z.string()),
-    workflow_name: optional(z.string()),
-    labels: z.array(z.string()),
+    name: text,
+    status: optional(text),
+    conclusion: optional(text),
+    head_sha: text,
+    head_branch: optional(text),
+    workflow_name: optional(text),
+    labels: z.pipe(
+      labels,
+      z.array(text).check(
+        z.refine(all => all.length <= LABELS_LIMIT, `over ${LABELS_LIMIT} labels`),
+        z.refine(all => all.join('').length <= LABELS_SIZE_LIMIT, `over ${LABELS_SIZE_LIMIT} characters`),
+      ),
+    ),
     created_at: optional(time),
     started_at: optional(time),
     completed_at: optional(time),
     runner_id: optional(z.number()),
-    runner_name: optional(z.string()),
+    runner_name: optional(text),
   }),
   repository: z.object({
     id,
-    full_name: z.string().check(z.regex(/^[^/\s]+\/[^/\s]+$/, 'not owner/name')),
+    full_name: text.check(z.regex(/^[^/\s]+\/[^/\s]+$/, 'not owner/name')),
     private: z.optional(z.boolean()),
     owner: z.object({ id }),
   }),
@@ -87,7 +105,8 @@ export function readDelivery(
   if (!first.success) return invalid(first.error)
   const { labels, runner_name } = first.data.workflow_job
   const ours =
-    hasMarker(labels, rules.marker) || (!!runner_name && runnerOf(runner_name, rules.marker) !== null)
+    hasMarker(labels, rules.marker) ||
+    (typeof runner_name === 'string' && runnerOf(runner_name, rules.marker) !== null)
   if (!ours) return ignored(`labels do not contain ${rules.marker}`)
   const read = full.safeParse(json)
   if (!read.success) return invalid(read.error)
@@ -162,7 +181,9 @@ function jobRequest(payload: Payload, receivedAt: number): JobRequest {
 
 /** GitHub writes "no runner" as null, as 0, and as an empty name. */
 function runnerRef(job: Payload['workflow_job']): GitHubRunnerRef | null {
-  return job.runner_id && job.runner_name ? { id: job.runner_id, name: job.runner_name } : null
+  return job.runner_id && job.runner_name
+    ? { id: job.runner_id, name: job.runner_name.slice(0, RUNNER_NAME_LIMIT) }
+    : null
 }
 
 function parseTime(text: string | null | undefined): number | null {

@@ -6,6 +6,6 @@ export const TEXT_LIMIT = 100
 /** Removes control and bidirectional-override characters and cuts to `limit` code points. */
 export function clean(text: string, limit: number = TEXT_LIMIT): string {
   const kept = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, ' ').trim()
-  const points = [...kept.slice(0, limit * 2)]
+  const points = [...kept.slice(0, limit * 2 + 2)]
   return points.length > limit ? `${points.slice(0, limit - 1).join('')}…` : points.join('')
 }

@@ -1,0 +1,335 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { loadConfigFile, parseConfig } from '../cli/config-file.ts'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
+import { TornadeError } from '../functions/core/errors.ts'
+
+// Some look at thousands of cases, beside whatever else this machine does.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 })
+
+/** The example of the design. */
+const EXAMPLE = `
+region: ap-northeast-1
+owners: { acme: 9919 }
+sizes: { large: [8cpu, 32gb] }
+roles:
+  deploy: { repositories: [acme/app], refs: [refs/heads/main], events: [push, workflow_dispatch] }
+limits: { runners: 200, perRepository: 50, cpu: 16, memory: 64gb, disk: 100gb }
+spend: { monthlyUsd: 500, onCap: block }
+priority: { acme/hotfix: 10 }
+pools: [{ runsOn: tornade/arm64, repository: acme/app, size: 2, schedule: Mon-Fri 09:00-19:00 Asia/Tokyo }]
+`
+
+describe('where it is read', () => {
+  let folder: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'config-'))
+    await mkdir(join(folder, 'with'))
+    await writeFile(join(folder, 'with', 'tornade.yml'), 'marker: storm\n')
+    await writeFile(join(folder, 'other.yml'), 'marker: gale\n')
+  })
+  afterAll(() => rm(folder, { recursive: true }))
+
+  test('./tornade.yml, if there is one', async () => {
+    const { config, path, warnings } = await loadConfigFile(null, join(folder, 'with'))
+    expect([config.marker, path, warnings]).toEqual(['storm', 'tornade.yml', []])
+  })
+
+  test('without one the defaults hold', async () => {
+    expect(await loadConfigFile(null, folder)).toEqual({ config: DEFAULT_CONFIG, path: null, warnings: [] })
+  })
+
+  test('another file, by a path from where the command runs', async () => {
+    const { config, path } = await loadConfigFile('../other.yml', join(folder, 'with'))
+    expect([config.marker, path]).toEqual(['gale', '../other.yml'])
+  })
+
+  test('a file that was asked for and is not there is a fault', async () => {
+    const error = await loadConfigFile('missing.yml', folder).catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(TornadeError)
+    expect(error).toMatchObject({
+      code: 'config-unreadable',
+      message: 'missing.yml cannot be read (ENOENT)',
+      details: [],
+    })
+  })
+
+  test('and so is one that is there and cannot be read', async () => {
+    await mkdir(join(folder, 'strange', 'tornade.yml'), { recursive: true })
+    await expect(loadConfigFile(null, join(folder, 'strange'))).rejects.toMatchObject({
+      code: 'config-unreadable',
+      message: 'tornade.yml cannot be read (EISDIR)',
+    })
+  })
+})
+
+describe('what it says', () => {
+  test.each(['', '\n', '# nothing yet\n', '---\n', 'null', '{}'])('nothing (%j): the defaults', text => {
+    expect(parseConfig(text, 'tornade.yml')).toEqual({ config: DEFAULT_CONFIG, warnings: [] })
+  })
+
+  test('the defaults are those of the design', () => {
+    expect(DEFAULT_CONFIG).toMatchObject({
+      marker: 'tornade',
+      owners: null,
+      limits: {
+        runners: 100,
+        perRepository: 50,
+        cpu: 16,
+        memoryGiB: 120,
+        diskGiB: 200,
+        starts: 4,
+        replacements: 3,
+      },
+      runner: { lifeMinutes: 360, idleMinutes: 5 },
+      labelMistakes: 'cancel',
+    })
+  })
+
+  test('the example of the design, with a warning for what is not acted on yet', () => {
+    const { config, warnings } = parseConfig(EXAMPLE, 'tornade.yml')
+    expect(config).toEqual({
+      ...DEFAULT_CONFIG,
+      region: 'ap-northeast-1',
+      owners: { acme: 9919 },
+      sizes: { large: ['8cpu', '32gb'] },
+      roles: {
+        deploy: {
+          repositories: ['acme/app'],
+          refs: ['refs/heads/main'],
+          events: ['push', 'workflow_dispatch'],
+        },
+      },
+      limits: {
+        ...DEFAULT_CONFIG.limits,
+        runners: 200,
+        perRepository: 50,
+        cpu: 16,
+        memoryGiB: 64,
+        diskGiB: 100,
+      },
+      priority: { 'acme/hotfix': 10 },
+    })
+    expect(warnings).toEqual([
+      'tornade.yml: spend is read but not acted on yet',
+      'tornade.yml: pools is read but not acted on yet',
+    ])
+  })
+
+  test('a part of limits leaves the others as they are', () => {
+    const { config } = parseConfig('limits: { cpu: 4 }\nrunner: { idle: 10m }', 'tornade.yml')
+    expect(config.limits).toEqual({ ...DEFAULT_CONFIG.limits, cpu: 4 })
+    expect(config.runner).toEqual({ lifeMinutes: 360, idleMinutes: 10 })
+  })
+
+  test.each<[string, string, number]>([
+    ['512mb', 'memoryGiB', 0.5],
+    ['1gb', 'memoryGiB', 1],
+    ['120gb', 'memoryGiB', 120],
+  ])('memory: %s', (written, key, gib) => {
+    expect(parseConfig(`limits: { memory: ${written} }`, 't').config.limits).toMatchObject({ [key]: gib })
+  })
+
+  test.each([
+    ['90m', 90],
+    ['2h', 120],
+    ['36h', 2160],
+  ])('a life of %s', (written, minutes) => {
+    expect(parseConfig(`runner: { life: ${written} }`, 't').config.runner.lifeMinutes).toBe(minutes)
+  })
+
+  test('nothing of it is JSON that could not be deployed', () => {
+    const { config } = parseConfig(EXAMPLE, 'tornade.yml')
+    expect(JSON.parse(JSON.stringify(config))).toEqual(config)
+  })
+
+  test('anchors may be used', () => {
+    const text = 'sizes:\n  a: &parts [8cpu, 32gb]\n  b: *parts\n'
+    expect(parseConfig(text, 't').config.sizes).toEqual({ a: ['8cpu', '32gb'], b: ['8cpu', '32gb'] })
+  })
+})
+
+describe('what is wrong with it', () => {
+  test('unknown keys, each with its path', () => {
+    const text = 'colour: red\nlimits: { cpus: 4, cpu: 4, RUNNERS: 5 }\nroles: { a: { repos: [acme/app] } }\n'
+    expect(faultsOf(text)).toEqual([
+      'colour: unknown key',
+      'limits.RUNNERS: unknown key',
+      'limits.cpus: unknown key',
+      'roles.a.repos: unknown key',
+      expect.stringMatching(/^roles\.a\.repositories: /),
+    ])
+  })
+
+  test('all faults at once', () => {
+    const faults = faultsOf(`
+marker: TOR NADE
+region: here
+owners: { acme: nine }
+sizes: { Large: [8cpu], small: [] }
+roles:
+  deploy: { repositories: [app], refs: [main], events: [Push] }
+limits: { runners: 0, cpu: -1, memory: 64, disk: lots, starts: 2.5 }
+runner: { life: 100h, idle: 5 }
+spend: { monthlyUsd: free, onCap: explode }
+priority: { hotfix: 1000 }
+pools: [{ runsOn: '', repository: app, size: 0 }]
+labelMistakes: ignore
+`)
+    const paths = faults.map(fault => fault.split(':')[0])
+    expect(new Set(paths)).toEqual(
+      new Set([
+        'marker',
+        'region',
+        'owners.acme',
+        'sizes.Large',
+        'sizes.small',
+        'roles.deploy.repositories.0',
+        'roles.deploy.refs.0',
+        'roles.deploy.events.0',
+        'limits.runners',
+        'limits.cpu',
+        'limits.memory',
+        'limits.disk',
+        'limits.starts',
+        'runner.life',
+        'runner.idle',
+        'spend.monthlyUsd',
+        'spend.onCap',
+        'priority.hotfix',
+        'pools.0.runsOn',
+        'pools.0.repository',
+        'pools.0.size',
+        'labelMistakes',
+      ]),
+    )
+    for (const fault of faults) expect(fault).toMatch(/^[\w.]+: \S.{5,}$/)
+  })
+
+  test('the message says of which file, and how many faults there are', () => {
+    expect(errorOf('a: 1')).toMatchObject({
+      code: 'config-invalid',
+      message: 'tornade.yml has a fault:',
+      details: ['a: unknown key'],
+    })
+    expect(errorOf('a: 1\nb: 2').message).toBe('tornade.yml has 2 faults:')
+  })
+
+  test.each(['- a\n- b', 'just text', '5', 'true'])('no settings at all: %j', text => {
+    expect(faultsOf(text)).toEqual([expect.stringMatching(/^the file: /)])
+  })
+
+  test.each<[string, string, RegExp]>([
+    ['bad indentation', 'limits:\n  cpu: 4\n runners: 5\n', /line 3/],
+    ['a bracket that stays open', 'sizes: { large: [8cpu\nregion: us-east-1\n', /line \d/],
+    ['tabs', 'limits:\n\tcpu: 4\n', /line 2/],
+    ['a key that comes twice', 'region: us-east-1\nregion: eu-west-1\n', /unique.*line 2/],
+    ['a key that comes twice, further in', 'limits: { cpu: 4, cpu: 8 }\n', /unique.*line 1/],
+    ['an alias of nothing', 'sizes: { a: *nothing }\n', /nothing/],
+    ['two documents', 'region: us-east-1\n---\nregion: eu-west-1\n', /document/],
+    ['control characters', 'region: "us\u0007-east-1"\nb: \u0001', /./],
+  ])('YAML with %s', (_, text, message) => {
+    const faults = faultsOf(text)
+    expect(faults.length).toBeGreaterThan(0)
+    expect(faults.join(' ')).toMatch(message)
+    for (const fault of faults) expect(fault).toMatch(/^[^\p{Cc}]+$/u)
+  })
+
+  test('aliases that grow without end', () => {
+    const layers = Array.from({ length: 30 }, (_, index) => {
+      const alias = index === 0 ? '[x, x]' : `[*a${index - 1}, *a${index - 1}]`
+      return `  a${index}: &a${index} ${alias}`
+    })
+    const before = performance.now()
+    expect(faultsOf(`sizes:\n${layers.join('\n')}\n`)).toEqual([expect.stringContaining('alias')])
+    expect(performance.now() - before).toBeLessThan(2000)
+  })
+
+  test('an alias of itself', () => {
+    expect(faultsOf('sizes: &a { x: *a }\n')).toEqual([expect.stringMatching(/^sizes\.x: /)])
+    expect(faultsOf('x: &a [*a]\n')).toEqual(['x: unknown key'])
+  })
+
+  test('names that mean something to JavaScript', () => {
+    for (const where of [
+      '',
+      'sizes: ',
+      'owners: ',
+      'roles: ',
+      'images: ',
+      'priority: ',
+      'limits: ',
+      'runner: ',
+    ]) {
+      const text = where === '' ? '__proto__: { marker: storm }' : `${where}{ __proto__: { a: 1 } }`
+      expect(faultsOf(text), text).toEqual([
+        expect.stringMatching(new RegExp(`^${where === '' ? '' : `${where.slice(0, -2)}\\.`}__proto__: `)),
+      ])
+    }
+    expect(({} as Record<string, unknown>).marker).toBeUndefined()
+    expect(faultsOf('constructor: 1\ntoString: 2')).toEqual([
+      'constructor: unknown key',
+      'toString: unknown key',
+    ])
+    expect(parseConfig('sizes: { constructor: [8cpu] }', 't').config.sizes).toEqual({ constructor: ['8cpu'] })
+    expect(parseConfig('owners: { constructor: 5 }', 't').config.owners).toEqual({ constructor: 5 })
+  })
+
+  test('a preset that no job could use is a fault of the file', () => {
+    const faults = faultsOf(
+      'sizes: { odd: [5cpu], big: [16cpu], nested: [size:odd], ok: [4cpu] }\nlimits: { cpu: 8 }',
+    )
+    const paths = new Set(faults.map(fault => fault.split(':')[0]))
+    expect(paths).toEqual(new Set(['sizes.odd', 'sizes.big', 'sizes.nested']))
+  })
+
+  test('hostile names and values reach no terminal as they are', () => {
+    for (const fault of faultsOf('"a\\e[2J\\nb": 1\nregion: "\\e]0;title\\a"\n"\\u202ex": 2\n'))
+      expect(fault).toMatch(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u)
+  })
+
+  test('any text at all is read, or refused with faults', () => {
+    const yaml = fc.array(
+      fc.constantFrom(...'{}[]:,-&*!|>"\'#%@`? \n\ta1', 'limits', 'sizes: ', '<<: ', '!!set '),
+      {
+        maxLength: 40,
+      },
+    )
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          yaml.map(parts => parts.join('')),
+        ),
+        text => {
+          try {
+            parseConfig(text, 'tornade.yml')
+          } catch (error) {
+            expect(error).toBeInstanceOf(TornadeError)
+            expect((error as TornadeError).details.length).toBeGreaterThan(0)
+          }
+        },
+      ),
+      { numRuns: 1000 },
+    )
+  })
+})
+
+function errorOf(text: string): TornadeError {
+  try {
+    parseConfig(text, 'tornade.yml')
+  } catch (error) {
+    expect(error).toBeInstanceOf(TornadeError)
+    expect(error).toMatchObject({ code: 'config-invalid' })
+    return error as TornadeError
+  }
+  throw new Error(`no fault was found in ${JSON.stringify(text)}`)
+}
+
+/** Sorted. */
+function faultsOf(text: string): string[] {
+  return [...errorOf(text).details].sort()
+}
