@@ -3,22 +3,23 @@
  *
  * Receives count crashes only: whatever must wait is written down and acknowledged, never failed.
  */
+import { askGitHub } from './ask.ts'
 import { type Config, labelRules } from './config.ts'
 import { admit, isAnyoneWaiting, leave, type PlaceRequest, pause, stepBack } from './core/admission.ts'
-import { type Candidate, claim, queue } from './core/claim.ts'
+import { type Candidate, claim, queue, wants } from './core/claim.ts'
 import { type LabelRules, readLabels } from './core/labels.ts'
 import { isFinal, needsRunner } from './core/lifecycle.ts'
 import { generationOf, runnerName } from './core/plan.ts'
 import { roleViolation } from './core/policy.ts'
 import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
-import type { LaunchMessage, Ports, QueueMessage } from './ports.ts'
+import type { EventsMessage, LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
 import { type StartResult, startRunner } from './start.ts'
 import { changeGate, create, update } from './update.ts'
 
-export type LaunchPorts = Ports
+export type LaunchPorts = Omit<Ports, 'secrets'>
 
 /** Deferred jobs that one invocation starts besides those it was called for. */
 const HEADS_PER_INVOCATION = 10
@@ -38,6 +39,8 @@ interface Aftermath {
   readonly stepBacks: { readonly request: PlaceRequest; readonly notBefore: number }[]
   readonly pauses: { readonly scope: string; readonly until: number }[]
   readonly messages: QueueMessage[]
+  /** Runners whose job ended while they were being started. */
+  readonly unneeded: string[]
 }
 
 export function launch(
@@ -56,10 +59,11 @@ export function launch(
       }),
     )
     const left = records.filter(record => !failed.has(record.id))
-    if (left.length === 0 || (asking.length === 0 && !left.some(isWake))) return [...failed]
+    // A message that comes again may have given out places before, whatever it is about.
+    if (asking.length === 0 && !left.some(record => isWake(record) || record.receives > 1)) return [...failed]
 
     const admission = await admitAll(asking, left)
-    const aftermath: Aftermath = { leaving: [], stepBacks: [], pauses: [], messages: [] }
+    const aftermath: Aftermath = { leaving: [], stepBacks: [], pauses: [], messages: [], unneeded: [] }
     const byRunner = new Map(asking.map(item => [item.candidate.runner, item]))
     const admitted = admission.admitted.map(holder => ({
       holder,
@@ -73,7 +77,7 @@ export function launch(
           const candidate =
             byRunner.get(holder.runner)?.candidate ?? (await headCandidate(holder.jobKey, holder.runner))
           if (candidate) await start(candidate, holder.already, invocation, aftermath)
-          else aftermath.leaving.push(holder.runner)
+          else await drop(holder.runner, holder.already, aftermath)
         }),
       ),
       ...denied.map(({ denial, candidate, record }) =>
@@ -98,11 +102,19 @@ export function launch(
         return prepareNew(message.request, message.queuedAt)
       case 'resume': {
         const job = await ledger.jobs.get(message.jobKey)
-        return job?.claim ? candidateOf(job, job.claim.runner, null) : null
+        // A deferred job waits for its turn at the gate; one with another runner has lost this one.
+        if (!job?.claim || job.deferred || job.runner !== job.claim.runner) return null
+        return candidateOf(job, job.claim.runner, null)
       }
       case 'relaunch': {
         const job = await ledger.jobs.get(message.jobKey)
         if (!job || !needsRunner(job) || job.runner !== message.after) return null
+        const missed = message.cause === 'retry' ? await askGitHub(ports, job) : null
+        if (missed) {
+          // No runner will ever get this job: its delivery is late, or was lost.
+          await queues.send('events', [{ body: missed }])
+          return null
+        }
         return prepareAgain(job, message.cause)
       }
     }
@@ -172,9 +184,10 @@ export function launch(
   /** A deferred job whose turn it is; null when it needs this runner no more. */
   async function headCandidate(jobKey: string, runner: string): Promise<Candidate | null> {
     const job = await ledger.jobs.get(jobKey)
-    const wants =
-      job !== undefined && needsRunner(job) && [job.deferred?.runner, job.claim?.runner].includes(runner)
-    return wants ? candidateOf(job, runner, job.runner) : null
+    if (!job || !needsRunner(job)) return null
+    if (job.deferred?.runner === runner) return candidateOf(job, runner, job.runner)
+    const claimed = job.claim?.runner === runner && job.runner === runner && !job.deferred
+    return claimed ? candidateOf(job, runner, null) : null
   }
 
   function admitAll(asking: readonly Asking[], records: readonly QueueRecord[]) {
@@ -184,7 +197,7 @@ export function launch(
     return changeGate(ledger, gate => admit(gate, requests, config.limits, clock.now(), terms))
   }
 
-  function placeRequest({ runner, request, spec }: Candidate, by: string): PlaceRequest {
+  function placeRequest({ runner, request, spec, queuedAt }: Candidate, by: string): PlaceRequest {
     return {
       runner,
       jobKey: request.key,
@@ -193,7 +206,7 @@ export function launch(
       priority: Object.hasOwn(config.priority, request.repository.name)
         ? config.priority[request.repository.name]!
         : 0,
-      since: request.createdAt,
+      since: queuedAt,
       by,
     }
   }
@@ -240,9 +253,20 @@ export function launch(
       case 'armed':
         metrics.count('JobsLaunched')
         log.info('runner started', { job: request.key, repository: request.repository.name, runner })
+        if (!(await isMeantFor(request.key, runner))) aftermath.unneeded.push(runner)
         return
       case 'not-needed':
         return drop(runner, already, aftermath)
+      case 'lost': {
+        const relaunch: LaunchMessage = {
+          kind: 'relaunch',
+          jobKey: request.key,
+          after: runner,
+          cause: 'retry',
+        }
+        aftermath.messages.push({ body: relaunch })
+        return drop(runner, true, aftermath)
+      }
       case 'paused':
         aftermath.pauses.push({ scope: 'github', until: result.until })
         aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
@@ -264,6 +288,11 @@ export function launch(
     }
   }
 
+  async function isMeantFor(jobKey: string, runner: string): Promise<boolean> {
+    const job = await ledger.jobs.get(jobKey)
+    return job !== undefined && needsRunner(job) && job.runner === runner
+  }
+
   /** A place that nobody needs is given back, unless a runner lives on it. */
   async function drop(runner: string, already: boolean, aftermath: Aftermath): Promise<void> {
     const live = already ? await ledger.runners.get(runner) : undefined
@@ -276,17 +305,22 @@ export function launch(
     why: Pick<Deferral, 'reason' | 'message' | 'notBefore'>,
   ): Promise<boolean> {
     const { runner, cause } = candidate
+    let news = false
     const saved = await update(ledger.jobs, candidate.request.key, current => {
       const job = queue(current, candidate)
-      if (!needsRunner(job)) return current
+      if (!wants(job, candidate)) return current
+      news = job.deferred?.runner !== runner
       return { ...job, deferred: { since: job.deferred?.since ?? clock.now(), ...why, runner, cause } }
     })
-    if (!saved?.deferred) return false
-    metrics.count('JobsDeferred')
+    if (saved?.deferred?.runner !== runner) return false
+    if (news) metrics.count('JobsDeferred')
     return true
   }
 
-  async function settle({ leaving, stepBacks, pauses, messages }: Aftermath, gate: Gate): Promise<void> {
+  async function settle(
+    { leaving, stepBacks, pauses, messages, unneeded }: Aftermath,
+    gate: Gate,
+  ): Promise<void> {
     let latest = gate
     if (leaving.length + stepBacks.length + pauses.length > 0) {
       const changed = await changeGate(ledger, current => {
@@ -296,11 +330,13 @@ export function launch(
         return { gate: next }
       })
       latest = changed.gate
-      if (leaving.length > 0 && isAnyoneWaiting(latest))
-        messages.push({ body: { kind: 'wake' } satisfies LaunchMessage })
     }
-    await refillGate(ports, config, latest)
+    const came = await refillGate(ports, config, latest)
+    if (came || (leaving.length > 0 && isAnyoneWaiting(latest)))
+      messages.push({ body: { kind: 'wake' } satisfies LaunchMessage })
     if (messages.length > 0) await queues.send('launch', messages)
+    const idle = unneeded.map(runner => ({ body: { kind: 'stop-if-idle', runner } satisfies EventsMessage }))
+    if (idle.length > 0) await queues.send('events', idle)
   }
 
   async function guard(record: QueueRecord, failed: Set<string>, work: () => Promise<void>): Promise<void> {

@@ -7,6 +7,7 @@
 import type { Config } from './config.ts'
 import { isAnyoneWaiting, leave } from './core/admission.ts'
 import { readAwsEvent } from './core/aws-events.ts'
+import { launchOf } from './core/claim.ts'
 import {
   applyJobToRunner,
   applyRunnerEvent,
@@ -14,23 +15,27 @@ import {
   isAvailable,
   isRunner,
   needsRunner,
+  priced,
   runnerState,
   withCost,
 } from './core/lifecycle.ts'
 import { jobFor, pairAnew } from './core/pairing.ts'
-import { jobKeyOf, runnerOf } from './core/plan.ts'
+import { jobKeyOf, registrationName, runnerOf } from './core/plan.ts'
 import type { GitHubRunnerRef, Job, JobEvent, Runner, RunnerEvent } from './core/types.ts'
 import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
-import type { EventsMessage, LaunchMessage, Ports } from './ports.ts'
+import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { changeGate, create, update } from './update.ts'
 
-export type LifecyclePorts = Ports
+/** It stops runners and starts none. */
+export type LifecyclePorts = Omit<Ports, 'secrets' | 'compute'> & { readonly compute: Pick<Compute, 'stop'> }
 
 /** A job can arrive just before GitHub answers that its runner is removed; its in_progress comes within this time. */
 const LISTENER_GRACE_SECONDS = 90
 /** A runner that is being started has its registration by then. */
 const ARMING_SECONDS = 60
+/** A runner ends by itself when it has been idle for too long; whatever lives longer is ended. */
+const OVERDUE_MS = 60_000
 
 export function lifecycle(
   ports: LifecyclePorts,
@@ -77,16 +82,29 @@ export function lifecycle(
 
   async function onJob(event: Extract<JobEvent, { kind: 'in_progress' | 'completed' }>): Promise<void> {
     const runner = event.runner ? await bind(event.runner, event) : undefined
-    const before = await ledger.jobs.get(event.request.key)
+    let before: Job | undefined
     const job = await update(ledger.jobs, event.request.key, current => {
+      before = current
       const applied = applyToJob(current, event)
       return runner ? withCost({ ...applied, runner: runner.name }, runner) : applied
     })
+    if (runner?.cost) await pay(runner)
     if (event.kind === 'completed' && !before?.completed) metrics.count('JobsCompleted')
     const meant = before?.runner ?? null
     // Who lost this runner comes before who may have the runner that this job left.
     if (runner) await repair(runner, job!)
     if (meant !== null && meant !== runner?.name) await release(meant)
+  }
+
+  /** Its job pays what the runner says last: its stop and the end of its job can be told at the same time. */
+  async function pay(runner: Runner): Promise<void> {
+    let paid = runner
+    for (;;) {
+      if (paid.job) await update(ledger.jobs, paid.job.key, job => job && withCost(job, paid))
+      const latest = await ledger.runners.get(paid.name)
+      if (!latest || latest.version === paid.version) return
+      paid = latest
+    }
   }
 
   /** Writes on the runner that GitHub gave it this job; undefined when the runner is not ours. */
@@ -132,8 +150,10 @@ export function lifecycle(
       runners.filter(({ name }) => name !== lost),
     )
     log.info('a job lost its runner', { job: jobKey, runner: lost, cause, swaps: pairs?.length ?? 0 })
-    if (!pairs) return launchAgain(jobKey, lost, cause)
-    for (const pairing of pairs) await pair(pairing.job, pairing.runner)
+    for (const pairing of pairs ?? []) {
+      if (!(await pair(pairing.job, pairing.runner))) return launchAgain(jobKey, lost, cause)
+    }
+    if (!pairs) await launchAgain(jobKey, lost, cause)
   }
 
   /** Finds a use for a runner that its job does not need, or lets it go. */
@@ -141,12 +161,22 @@ export function lifecycle(
     const runner = await ledger.runners.get(name)
     if (!runner?.registration) return stopLater(name, ARMING_SECONDS)
     if (!isAvailable(runner)) return
+    if (await isWanted(runner)) return isOverdue(runner) ? letGo(runner) : undefined
     const { runners, jobs } = await neighbours(runner.launch!.repository.id)
-    const meant = jobs.find(job => job.runner === name && needsRunner(job))
-    if (meant) return
     const other = jobFor(runner, jobs, runners)
-    if (other) return pair(other, runner)
+    if (other && (await pair(other, runner))) return
     await letGo(runner)
+  }
+
+  async function isWanted(runner: Runner): Promise<boolean> {
+    const job = runner.for === null ? undefined : await ledger.jobs.get(runner.for)
+    return job !== undefined && needsRunner(job) && job.runner === runner.name
+  }
+
+  /** GitHub gave it no job in all the time in which it should have had one: it hangs. */
+  function isOverdue({ startedAt }: Runner): boolean {
+    const idleMs = config.runner.idleMinutes * 60_000
+    return startedAt !== null && clock.now() - startedAt > idleMs + OVERDUE_MS
   }
 
   /** Off GitHub at once, so that it gets no job; stopped once no job can have slipped in. */
@@ -154,12 +184,14 @@ export function lifecycle(
     const { repository, installationId } = runner.launch!
     const answer = await github.removeRunner({ repository, installationId }, runner.registration!.id)
     if (answer === 'busy') return
-    await update(
-      ledger.runners,
-      runner.name,
-      current => current && { ...current, for: null, deregisteredAt: current.deregisteredAt ?? clock.now() },
-    )
+    let meantFor: string | null = null
+    await update(ledger.runners, runner.name, current => {
+      meantFor = current?.for ?? null
+      return current && { ...current, for: null, deregisteredAt: current.deregisteredAt ?? clock.now() }
+    })
     await stopLater(runner.name, LISTENER_GRACE_SECONDS)
+    // Somebody may have been given it meanwhile.
+    if (meantFor !== null) await recover(meantFor, runner.name, 'retry')
   }
 
   async function stopLater(runner: string, seconds: number): Promise<void> {
@@ -181,38 +213,66 @@ export function lifecycle(
     )
   }
 
-  /** From now on `runner` is meant for `job`. */
-  async function pair(job: Job, runner: Runner): Promise<void> {
+  /**
+   * From now on `runner` is meant for `job`. The runner is written first, because two jobs may look for one at once.
+   * @returns false when either has found another use meanwhile
+   */
+  async function pair(job: Job, runner: Runner): Promise<boolean> {
+    let free = false
+    await update(ledger.runners, runner.name, current => {
+      free = current !== undefined && isAvailable(current) && current.for === runner.for
+      return current && free ? { ...current, for: job.key } : current
+    })
+    if (!free) return false
     const paired = await update(ledger.jobs, job.key, current =>
       current && needsRunner(current) && current.runner === job.runner
         ? { ...current, runner: runner.name, deferred: null }
         : current,
     )
-    if (paired?.runner !== runner.name) return
-    const meant = await update(
-      ledger.runners,
-      runner.name,
-      current => current && { ...current, for: job.key },
-    )
-    // It may have gone, or taken a job, between the look and the pairing.
+    if (paired?.runner !== runner.name) return false
+    // It may have gone, or taken a job, before the job knew of it.
+    const meant = await ledger.runners.get(runner.name)
     if (!meant || !isAvailable(meant)) await recover(job.key, runner.name, 'replacement')
+    return true
   }
 
   async function onRunner(event: RunnerEvent, free: (runner: string) => void): Promise<void> {
     if (runnerOf(event.runner, config.marker) === null) return
-    const runner = (await create(ledger.runners, event.runner, current => applyRunnerEvent(current, event)))!
+    const told = (await create(ledger.runners, event.runner, current => applyRunnerEvent(current, event)))!
+    const runner = told.launch ? told : await withLaunch(told)
     if (runner.stoppedAt === null) return
     free(runner.name)
     if (event.stoppedAt !== null) metrics.count('RunnersStopped')
-    if (runner.job) await update(ledger.jobs, runner.job.key, job => job && withCost(job, runner))
-    if (runner.ticketKey && !runner.job) await tickets.remove(runner.ticketKey)
-    if (!runner.job && runner.registration && runner.launch) {
-      const { repository, installationId } = runner.launch
-      await github.removeRunner({ repository, installationId }, runner.registration.id)
-    }
+    if (runner.job) await pay(runner)
+    else await cleanUp(runner)
     for (const key of new Set([runner.for, jobKeyOf(runner.name)])) {
       if (key !== null) await recover(key, runner.name, 'retry')
     }
+  }
+
+  /** Its launch was interrupted before it was written down; the claim says what was started. */
+  async function withLaunch(runner: Runner): Promise<Runner> {
+    const job = await ledger.jobs.get(jobKeyOf(runner.name))
+    const claimed = job?.claim
+    if (claimed?.runner !== runner.name) return runner
+    const at = runner.pullStartedAt ?? runner.startedAt ?? runner.stoppedAt ?? clock.now()
+    const saved = await update(ledger.runners, runner.name, current =>
+      current && !current.launch
+        ? priced({ ...current, launch: launchOf(job!, claimed, config.region, at) })
+        : current,
+    )
+    return saved ?? runner
+  }
+
+  /** What a runner that ran nothing leaves behind. */
+  async function cleanUp({ name, launch, registration, ticketKey }: Runner): Promise<void> {
+    if (ticketKey) await tickets.remove(ticketKey)
+    if (!launch) return
+    const { repository, installationId } = launch
+    const scope = { repository, installationId }
+    // Its registration is written down only after GitHub has made it.
+    const known = registration ?? (await github.findRunner(scope, registrationName(name, 1)))
+    if (known) await github.removeRunner(scope, known.id)
   }
 
   async function launchAgain(jobKey: string, after: string, cause: 'retry' | 'replacement'): Promise<void> {

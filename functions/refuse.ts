@@ -27,8 +27,10 @@ export async function refuse(
   const scope = { repository: request.repository, installationId: request.installationId }
   await github.reportRefusal(scope, refusalReport(request, problems))
   if (code !== 'labels' || config.labelMistakes === 'cancel') await github.cancelRun(scope, request.runId)
+  let news = false
   await update(ledger.jobs, request.key, current => {
     const job = current ?? newJob(request)
+    news = !job.refused
     return job.refused
       ? job
       : {
@@ -38,6 +40,7 @@ export async function refuse(
           queuedAt: job.queuedAt ?? request.createdAt,
         }
   })
+  if (!news) return
   metrics.count('JobsRefused')
   log.warn('job refused', {
     job: request.key,

@@ -3,8 +3,8 @@
  * JIT config, which no other call to GitHub must precede, then the ticket that only this task can take.
  */
 import type { Config } from './config.ts'
-import { nextAttempt, released } from './core/claim.ts'
-import { needsRunner, newRunner, priced } from './core/lifecycle.ts'
+import { launchOf, nextAttempt, released } from './core/claim.ts'
+import { needsRunner, newRunner, priced, runnerState } from './core/lifecycle.ts'
 import { firstCapacity, nextCapacity, registrationName } from './core/plan.ts'
 import type { Claim, Job, Runner } from './core/types.ts'
 import type { GitHubScope, Ports } from './ports.ts'
@@ -14,6 +14,8 @@ import { create, update } from './update.ts'
 export type StartResult =
   | { readonly outcome: 'armed' }
   | { readonly outcome: 'not-needed' }
+  /** It was started, and can serve the job no more: the job needs another one. */
+  | { readonly outcome: 'lost' }
   /** Definitely not started; the claim is released with a new request. */
   | {
       readonly outcome: 'deferred'
@@ -42,12 +44,22 @@ export async function startRunner(
   resumed: boolean,
 ): Promise<StartResult> {
   const before = resumed ? await ports.ledger.runners.get(claim.runner) : undefined
-  if (before && (before.stoppedAt !== null || before.job)) return { outcome: 'not-needed' }
-  if (before?.registration && before.ticketKey && (await ports.tickets.has(before.ticketKey)))
-    return { outcome: 'not-needed' }
+  if (before && isLost(before, job.key)) return { outcome: 'lost' }
+  if (before && (before.job || (await isArmed(ports, before)))) return { outcome: 'not-needed' }
   const started = await startTask(ports, job, claim)
   if (started.outcome !== 'started') return started
   return arm(ports, config, job, started.claim, started)
+}
+
+function isLost(runner: Runner, jobKey: string): boolean {
+  const state = runnerState(runner)
+  return state === 'stopped' || state === 'stopping' || (runner.job !== null && runner.job.key !== jobKey)
+}
+
+/** True when its ticket waits for it or was taken; one that lives long after must have taken it. */
+async function isArmed({ clock, tickets }: StartPorts, runner: Runner): Promise<boolean> {
+  if (runner.registration === null || runner.ticketKey === null) return false
+  return clock.now() - runner.registration.at >= TICKET_LIFE_MS || (await tickets.has(runner.ticketKey))
 }
 
 type TaskResult = Extract<StartResult, { outcome: 'deferred' | 'refused' | 'not-needed' }>
@@ -108,62 +120,49 @@ async function arm(
   config: Pick<Config, 'region'>,
   job: Job,
   claim: Claim,
-  { providerId, ticketKey }: StartedTask,
+  started: StartedTask,
 ): Promise<StartResult> {
-  const { clock, compute, ledger, tickets } = ports
-  const jit = await mint(ports, job, claim.runner)
+  const { clock, compute, github, ledger, tickets } = ports
+  const known = await create(ledger.runners, claim.runner, current =>
+    launched(current ?? newRunner(claim.runner), job, claim, config.region, started, clock.now()),
+  )
+  if (known!.stoppedAt !== null) return { outcome: 'lost' }
+  const scope = scopeOf(job)
+  const jit = await mint(ports, scope, job.request.labels, claim.runner)
   if (jit.outcome === 'paused') {
     await saveClaim(ports, job.key, released(claim))
     return { outcome: 'paused', until: clock.now() + jit.retryAfterSeconds * 1000 }
   }
   if (jit.outcome === 'failed') {
-    await compute.stop(providerId, 'GitHub refused to register this runner')
+    await compute.stop(started.providerId, 'GitHub refused to register this runner')
     return { outcome: 'refused', code: 'github-refused', message: jit.message }
   }
   const registration = { id: jit.runnerId, name: jit.name, at: clock.now() }
-  await create(ledger.runners, claim.runner, current =>
-    armed(
-      current ?? newRunner(claim.runner),
-      job,
-      claim,
-      config.region,
-      registration,
-      { providerId, ticketKey },
-      clock.now(),
-    ),
-  )
-  await tickets.put(ticketKey, jit.encodedJitConfig, clock.now() + TICKET_LIFE_MS)
+  const armed = await update(ledger.runners, claim.runner, current => current && { ...current, registration })
+  if (armed!.stoppedAt !== null) {
+    // It stopped too early for its registration to be removed with it.
+    await github.removeRunner(scope, jit.runnerId)
+    return { outcome: 'lost' }
+  }
+  await tickets.put(started.ticketKey, jit.encodedJitConfig, clock.now() + TICKET_LIFE_MS)
   return { outcome: 'armed' }
 }
 
-function armed(
+/** Known before anything else is done with it, so that a runner is accounted for however far its start comes. */
+function launched(
   runner: Runner,
   job: Job,
   claim: Claim,
   region: string,
-  registration: NonNullable<Runner['registration']>,
-  provider: { readonly providerId: string; readonly ticketKey: string },
+  { providerId, ticketKey }: StartedTask,
   now: number,
 ): Runner {
-  return priced({
-    ...runner,
-    ...provider,
-    registration,
-    for: job.key,
-    launch: {
-      at: runner.launch?.at ?? now,
-      cause: claim.cause,
-      generation: claim.generation,
-      jobKey: job.key,
-      repository: job.request.repository,
-      installationId: job.request.installationId,
-      labels: job.request.labels,
-      shape: claim.request.shape,
-      role: claim.request.role,
-      region,
-      timeoutMinutes: claim.request.timeoutMinutes,
-    },
-  })
+  const launch = launchOf(job, claim, region, runner.launch?.at ?? now)
+  return priced({ ...runner, providerId, ticketKey, for: runner.registration ? runner.for : job.key, launch })
+}
+
+function scopeOf({ request }: Job): GitHubScope {
+  return { repository: request.repository, installationId: request.installationId }
 }
 
 type Minted =
@@ -173,19 +172,22 @@ type Minted =
 
 /**
  * A name that is taken is that of an earlier try whose JIT config is lost: nobody can come online with it, so it is
- * removed before the next name is asked for.
+ * removed and asked for again. Under another name it would be left behind, should this try be interrupted too.
  */
-async function mint({ github }: StartPorts, job: Job, runner: string): Promise<Minted> {
-  const scope: GitHubScope = {
-    repository: job.request.repository,
-    installationId: job.request.installationId,
-  }
+async function mint(
+  { github }: StartPorts,
+  scope: GitHubScope,
+  labels: readonly string[],
+  runner: string,
+): Promise<Minted> {
   for (let count = 1; count <= MINTS; count++) {
     const name = registrationName(runner, count)
-    const answer = await github.createJitConfig(scope, name, job.request.labels)
-    if (answer.outcome !== 'name-taken') return answer
-    const taken = await github.findRunner(scope, name)
-    if (taken && !taken.busy) await github.removeRunner(scope, taken.id)
+    for (let again = 0; again < 2; again++) {
+      const answer = await github.createJitConfig(scope, name, labels)
+      if (answer.outcome !== 'name-taken') return answer
+      const taken = await github.findRunner(scope, name)
+      if (taken && !taken.busy) await github.removeRunner(scope, taken.id)
+    }
   }
   return { outcome: 'failed', message: `GitHub has ${MINTS} runners named like ${runner} already` }
 }

@@ -2,24 +2,25 @@
  * Each minute: what should have moved and did not. It decides on the ledger alone and asks GitHub only about jobs
  * whose runner is gone.
  */
+import { askGitHub } from './ask.ts'
 import type { Config } from './config.ts'
 import { isAnyoneWaiting, leave } from './core/admission.ts'
-import { jobKey } from './core/delivery.ts'
-import { applyToJob } from './core/lifecycle.ts'
 import { type SweepAction, sweepActions } from './core/sweep.ts'
-import type { Job, JobEvent } from './core/types.ts'
 import { errorFields } from './lambda.ts'
-import type { EventsMessage, LaunchMessage, Ports } from './ports.ts'
+import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { changeGate, update } from './update.ts'
 
-export type SweepPorts = Ports
+/** It stops runners and starts none. */
+export type SweepPorts = Pick<Ports, 'clock' | 'github' | 'ledger' | 'log' | 'queue'> & {
+  readonly compute: Pick<Compute, 'stop'>
+}
 
 /** Jobs looked at in one sweep, oldest first. */
 const JOBS_PER_SWEEP = 2000
 
 export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
-  const { clock, compute, github, ledger, log, queue } = ports
+  const { clock, compute, ledger, log, queue } = ports
 
   return async () => {
     const [jobs, runners, gate] = await Promise.all([
@@ -71,30 +72,11 @@ export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
         return
       case 'ask-github': {
         const job = await ledger.jobs.get(action.jobKey)
-        if (job) await ask(job)
+        const event = job && (await askGitHub(ports, job))
+        if (event?.kind === 'completed') await eventsQueue(event)
         return
       }
     }
-  }
-
-  /** The end of a job whose delivery did not come. */
-  async function ask(job: Job): Promise<void> {
-    const { request } = job
-    const known = await github.getJob(
-      { repository: request.repository, installationId: request.installationId },
-      request.jobId,
-    )
-    if (known && known.status !== 'completed') return
-    const event: JobEvent = {
-      kind: 'completed',
-      at: known?.completedAt ?? clock.now(),
-      request: { ...request, key: jobKey(request.jobId, request.attempt) },
-      conclusion: known?.conclusion ?? 'unknown',
-      runner: known?.runnerId && known.runnerName ? { id: known.runnerId, name: known.runnerName } : null,
-      startedAt: known?.startedAt ?? null,
-    }
-    await update(ledger.jobs, job.key, current => applyToJob(current, event))
-    await eventsQueue(event)
   }
 
   async function launchQueue(body: LaunchMessage): Promise<void> {

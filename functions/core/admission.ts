@@ -44,6 +44,10 @@ export interface Admission {
 
 /** Deferred jobs of one repository that the gate itself remembers; the others wait in the ledger. */
 export const HEADS_PER_REPOSITORY = 20
+/** Of those that wait for their time it remembers more, because they must not keep the others from the gate. */
+const HELD_BACK_PER_REPOSITORY = 60
+/** SQS delays a message by 15 minutes at most; who waits longer is woken in between. */
+const LONGEST_WAKE_MS = 900_000
 
 /**
  * GitHub allows 900 points a minute to one endpoint and a JIT config costs 5, so 180 a minute; counted in slots, of
@@ -54,6 +58,7 @@ export const JIT_CONFIGS_PER_MINUTE = 170
 const PACE_SLOT_MS = 5_000
 const PACE_WINDOW_MS = 60_000
 
+const EMPTY_LINE: WaitingLine = { heads: [], more: false }
 export const EMPTY_GATE: Gate = { version: 0, holders: {}, waiting: {}, pace: [], pauses: {}, wakeAt: null }
 
 export interface HeadTerms {
@@ -83,7 +88,9 @@ export function admit(
   const heads = eligibleHeads(gate, now, by).filter(head => !asking.has(head.runner))
   const pool: Candidate[] = [
     ...heads.map(head => ({ ...head, head: true })),
-    ...[...asking.values()].map(r => ({ ...r, head: false })),
+    ...[...asking.values()]
+      .filter(request => !isBehind(request, gate.waiting[request.repositoryId]))
+      .map(request => ({ ...request, head: false })),
   ]
   let headsTaken = 0
   let wakeAt: number | null = null
@@ -98,14 +105,15 @@ export function admit(
     asking.delete(next.runner)
     admitted.push({ ...round.give(next), runner: next.runner, already: false })
   }
-  const denied = [...asking.values()].map(request => round.deny(request, wakeAt !== null))
+  const denied = [...asking.values()].map(request => round.deny(request))
   const due = earliest(wakeAt, round.wakeAt(pool.length > 0))
-  const sent = gate.wakeAt !== null && gate.wakeAt > now && due !== null && gate.wakeAt <= due
+  const underWay = gate.wakeAt !== null && gate.wakeAt > now ? gate.wakeAt : null
+  const wanted = due !== null && (underWay === null || due < underWay)
   return {
-    gate: { ...round.result(), wakeAt: sent ? gate.wakeAt : due },
+    gate: { ...round.result(), wakeAt: wanted ? due : underWay },
     admitted,
     denied,
-    wakeAt: sent ? null : due,
+    wakeAt: wanted ? due : null,
   }
 }
 
@@ -131,24 +139,42 @@ export function pause(gate: Gate, scope: string, until: number): Gate {
   return { ...gate, pauses: { ...gate.pauses, [scope]: Math.max(until, gate.pauses[scope] ?? 0) } }
 }
 
-/** Brings deferred jobs of a repository from the ledger to the gate; `more` says whether others are left there. */
-export function refill(gate: Gate, repositoryId: number, jobs: readonly PlaceRequest[], more: boolean): Gate {
-  const line = gate.waiting[repositoryId] ?? { heads: [], more: false }
+export interface DeferredRequest extends PlaceRequest {
+  /** It waits until then, whoever leaves; null when a place is all it waits for. */
+  readonly notBefore: number | null
+}
+
+/**
+ * Brings deferred jobs of a repository from the ledger to the gate; `more` says whether others are left there.
+ * @returns the same gate when there is nothing to bring
+ */
+export function refill(
+  gate: Gate,
+  repositoryId: number,
+  jobs: readonly DeferredRequest[],
+  more: boolean,
+): Gate {
+  const line = gate.waiting[repositoryId] ?? EMPTY_LINE
   const known = new Set([...line.heads.map(head => head.runner), ...Object.keys(gate.holders)])
-  const added = jobs.filter(job => !known.has(job.runner)).map(job => headOf(job, null))
-  const all = [...line.heads, ...added].sort(byAge)
-  const heads = all.slice(0, HEADS_PER_REPOSITORY)
-  return {
-    ...gate,
-    waiting: { ...gate.waiting, [repositoryId]: { heads, more: more || all.length > heads.length } },
-  }
+  const added = jobs.filter(job => !known.has(job.runner)).map(job => headOf(job, job.notBefore))
+  const filled = trimmed([...line.heads, ...added], more)
+  const same =
+    filled.heads.length === line.heads.length &&
+    filled.heads.every((head, index) => head.runner === line.heads[index]!.runner)
+  if (same && filled.more === line.more) return gate
+  return { ...gate, waiting: mapLine({ ...gate.waiting, [repositoryId]: filled }, repositoryId, kept => kept) }
 }
 
 /** Repositories whose line at the gate runs short while more of their jobs wait in the ledger. */
 export function linesToRefill(gate: Gate): readonly number[] {
   return Object.entries(gate.waiting)
-    .filter(([, line]) => line.more && line.heads.length <= HEADS_PER_REPOSITORY / 2)
+    .filter(([, line]) => line.more && readyHeads(line) <= HEADS_PER_REPOSITORY / 2)
     .map(([repository]) => Number(repository))
+}
+
+/** Deferred jobs in a line that wait for nothing but a place. */
+export function readyHeads(line: WaitingLine): number {
+  return line.heads.filter(head => head.notBefore === null).length
 }
 
 /** True when somebody waits at the gate. */
@@ -215,19 +241,18 @@ class Round {
     return holder
   }
 
-  deny(request: PlaceRequest, behindOthers: boolean): Denial {
+  deny(request: PlaceRequest): Denial {
+    this.#waiting = enqueue(this.#waiting, request, null)
     const notBefore = this.#paused() ? this.#pausedUntil : null
-    this.#waiting = enqueue(this.#waiting, request, notBefore)
-    return { runner: request.runner, notBefore, ...this.#reason(request, behindOthers) }
+    return { runner: request.runner, notBefore, ...this.#reason(request) }
   }
 
-  /** When waiting ends by itself: the pace has room again, or a pause is over. */
+  /** When waiting ends by itself: the pace has room again, a pause is over, or it is somebody's time. */
   wakeAt(anyoneLeft: boolean): number | null {
-    if (!anyoneLeft || this.#total >= this.#limits.runners) return null
-    if (this.#paused()) return this.#pausedUntil
-    if (this.#paceLeft() > 0) return null
-    const oldest = recent(this.#gate.pace, this.#now)[0]
-    return (oldest?.at ?? this.#now) + PACE_WINDOW_MS + PACE_SLOT_MS
+    const heldBack = this.#nextHeldBack()
+    if (this.#total >= this.#limits.runners || (!anyoneLeft && heldBack === null)) return null
+    const due = this.#openAt() ?? heldBack
+    return due === null ? null : Math.min(due, this.#now + LONGEST_WAKE_MS)
   }
 
   result(): Gate {
@@ -240,7 +265,24 @@ class Round {
     }
   }
 
-  #reason(request: PlaceRequest, behindOthers: boolean): { reason: DeferReason; message: string } {
+  /** When a place can be given again, as far as time alone decides; null when it does not. */
+  #openAt(): number | null {
+    if (this.#paused()) return this.#pausedUntil
+    if (this.#paceLeft() > 0) return null
+    const oldest = recent(this.#gate.pace, this.#now)[0]
+    return (oldest?.at ?? this.#now) + PACE_WINDOW_MS + PACE_SLOT_MS
+  }
+
+  #nextHeldBack(): number | null {
+    let next: number | null = null
+    for (const { heads } of Object.values(this.#waiting)) {
+      for (const { notBefore } of heads)
+        if (notBefore !== null && notBefore > this.#now) next = earliest(next, notBefore)
+    }
+    return next
+  }
+
+  #reason(request: PlaceRequest): { reason: DeferReason; message: string } {
     const { runners, perRepository } = this.#limits
     if (this.#paused())
       return { reason: 'paused', message: 'Starts are paused because a provider asked to slow down.' }
@@ -252,7 +294,7 @@ class Round {
         message: `This repository uses all of its ${perRepository} runners (limits.perRepository).`,
       }
     }
-    if (behindOthers) return { reason: 'total-limit', message: 'Jobs that waited longer go first.' }
+    if (this.#paceLeft() > 0) return { reason: 'total-limit', message: 'Jobs that waited longer go first.' }
     return {
       reason: 'github-pace',
       message: `GitHub allows about ${JIT_CONFIGS_PER_MINUTE} new runners a minute.`,
@@ -293,20 +335,35 @@ function eligibleHeads(gate: Gate, now: number, by: string): Omit<Candidate, 'he
   )
 }
 
+/** Behind jobs that wait in the ledger: nobody may step in front of those but a job older than one at the gate. */
+function isBehind(request: PlaceRequest, line: WaitingLine | undefined): boolean {
+  if (!line?.more) return false
+  const asking = headOf(request, null)
+  return !line.heads.some(head => head.notBefore === null && byAge(asking, head) <= 0)
+}
+
 function enqueue(waiting: Gate['waiting'], request: PlaceRequest, notBefore: number | null): Gate['waiting'] {
-  const line = waiting[request.repositoryId] ?? { heads: [], more: false }
-  const known = line.heads.findIndex(head => head.runner === request.runner)
-  if (known >= 0) {
-    const heads = line.heads.with(known, headOf(request, notBefore))
-    return { ...waiting, [request.repositoryId]: { ...line, heads } }
+  const line = waiting[request.repositoryId] ?? EMPTY_LINE
+  return { ...waiting, [request.repositoryId]: enter(line, request, notBefore) }
+}
+
+function enter(line: WaitingLine, request: PlaceRequest, notBefore: number | null): WaitingLine {
+  const known = line.heads.find(head => head.runner === request.runner)
+  if (known) {
+    const head = headOf(request, notBefore ?? known.notBefore)
+    return { ...line, heads: line.heads.with(line.heads.indexOf(known), head) }
   }
-  // Behind jobs that wait in the ledger nobody may step in front of them.
-  if (line.more || line.heads.length >= HEADS_PER_REPOSITORY)
-    return { ...waiting, [request.repositoryId]: { ...line, more: true } }
-  return {
-    ...waiting,
-    [request.repositoryId]: { ...line, heads: [...line.heads, headOf(request, notBefore)].sort(byAge) },
-  }
+  if (notBefore === null && isBehind(request, line)) return line
+  return trimmed([...line.heads, headOf(request, notBefore)], line.more)
+}
+
+/** Heads in order, as many as the gate remembers; the others are in the ledger. */
+function trimmed(heads: readonly WaitingHead[], more: boolean): WaitingLine {
+  const sorted = [...heads].sort(byAge)
+  const ready = sorted.filter(head => head.notBefore === null).slice(0, HEADS_PER_REPOSITORY)
+  const heldBack = sorted.filter(head => head.notBefore !== null).slice(0, HELD_BACK_PER_REPOSITORY)
+  const kept = [...ready, ...heldBack].sort(byAge)
+  return { heads: kept, more: more || kept.length < heads.length }
 }
 
 function headOf(

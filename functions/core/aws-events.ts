@@ -11,6 +11,7 @@ const text = z.optional(z.nullable(z.string()))
 const task = z.object({
   source: z.literal('aws.ecs'),
   'detail-type': z.literal('ECS Task State Change'),
+  time: text,
   detail: z.object({
     taskArn: z.string(),
     /** Set by RunTask: the name of the runner. */
@@ -46,12 +47,12 @@ export const RUNNER_VARIABLE = 'TORNADE_RUNNER'
 /** @returns null for what is not an event of a runner of ours, whatever its shape. */
 export function readAwsEvent(event: unknown): RunnerEvent | null {
   const ecs = task.safeParse(event)
-  if (ecs.success) return taskEvent(ecs.data.detail)
+  if (ecs.success) return taskEvent(ecs.data)
   const codebuild = build.safeParse(event)
   return codebuild.success ? buildEvent(codebuild.data) : null
 }
 
-function taskEvent(detail: z.output<typeof task>['detail']): RunnerEvent {
+function taskEvent({ detail, time: at }: z.output<typeof task>): RunnerEvent {
   const stopped = detail.lastStatus === 'STOPPED'
   return {
     kind: 'runner',
@@ -59,7 +60,7 @@ function taskEvent(detail: z.output<typeof task>['detail']): RunnerEvent {
     providerId: detail.taskArn,
     pullStartedAt: time(detail.pullStartedAt),
     startedAt: time(detail.startedAt),
-    stoppedAt: stopped ? time(detail.stoppedAt) : null,
+    stoppedAt: stopped ? (time(detail.stoppedAt) ?? time(at)) : null,
     stop: stopped ? { code: detail.stopCode ?? 'unknown', reason: detail.stoppedReason ?? '' } : null,
   }
 }

@@ -1,7 +1,7 @@
 /** Who may start a runner for a job right now. One conditional write on the job item makes the answer true. */
 import { needsRunner, newJob } from './lifecycle.ts'
-import { firstCapacity, startRequest } from './plan.ts'
-import type { Claim, Job, JobRequest, LaunchCause, Spec } from './types.ts'
+import { firstCapacity, generationOf, startRequest } from './plan.ts'
+import type { Claim, Job, JobRequest, LaunchCause, RunnerLaunch, Spec } from './types.ts'
 
 export interface Candidate {
   readonly request: JobRequest
@@ -35,10 +35,7 @@ export function claim(
 ): ClaimResult {
   const queued = queue(current, candidate)
   const held = queued.claim
-  const expected = [null, candidate.replaces, candidate.runner, held?.runner]
-  // A runner that another job left may have been paired with this one meanwhile.
-  if (!needsRunner(queued) || !expected.includes(queued.runner)) return { outcome: 'not-needed' }
-  if (held && held.generation > candidate.generation) return { outcome: 'not-needed' }
+  if (!wants(queued, candidate)) return { outcome: 'not-needed' }
   if (held && held.generation === candidate.generation) {
     if (held.leaseUntil > now && held.owner !== owner) return { outcome: 'held', until: held.leaseUntil }
     return take(queued, { ...held, owner, leaseUntil }, true)
@@ -46,6 +43,34 @@ export function claim(
   const { generation, cause, runner, spec } = candidate
   const request = startRequest(spec, runner, 1, firstCapacity(spec))
   return take(queued, { generation, attempt: 1, cause, runner, request, owner, leaseUntil }, false)
+}
+
+/** True while `candidate` is the runner that the job needs: neither another one nor a later one is meant for it. */
+export function wants(
+  job: Job,
+  candidate: Pick<Candidate, 'runner' | 'generation' | 'replaces'>,
+): boolean {
+  // A runner that another job left may have been paired with this one meanwhile.
+  const expected = [null, candidate.replaces, candidate.runner]
+  const latest = Math.max(job.claim?.generation ?? 0, job.deferred ? generationOf(job.deferred.runner) : 0)
+  return needsRunner(job) && expected.includes(job.runner) && latest <= candidate.generation
+}
+
+/** Why and for whom the runner of a claim is started. */
+export function launchOf(job: Job, claimed: Claim, region: string, at: number): RunnerLaunch {
+  return {
+    at,
+    cause: claimed.cause,
+    generation: claimed.generation,
+    jobKey: job.key,
+    repository: job.request.repository,
+    installationId: job.request.installationId,
+    labels: job.request.labels,
+    shape: claimed.request.shape,
+    role: claimed.request.role,
+    region,
+    timeoutMinutes: claimed.request.timeoutMinutes,
+  }
 }
 
 /** The next start request of the same generation, after the one before was definitely not started. */

@@ -11,10 +11,13 @@ export interface RefusalReport {
   readonly summary: string
 }
 
+/** Words of a provider can be long; a check run holds 65,535 characters. */
+const SENTENCE_LIMIT = 1000
+
 export function refusalReport(request: JobRequest, problems: readonly Problem[]): RefusalReport {
   const lines = problems.map(({ label, message, suggestion }) => {
     const hint = suggestion === null ? '' : ` Use ${code(suggestion)}.`
-    return `- ${code(label)}: ${escapeMarkdown(message)}${hint}`
+    return `- ${code(label)}: ${sentence(message)}${hint}`
   })
   return {
     externalId: `tornade:${request.runId}:${request.attempt}`,
@@ -33,7 +36,14 @@ function code(text: string): string {
   return `\`${clean(text).replaceAll('`', "'") || ' '}\``
 }
 
-/** Keeps mentions, links and markup in a sentence from working; the sentence's own code spans may stay. */
+/** One line of text. Its own code spans stay, but for a backtick without a partner, which is text like the rest. */
+function sentence(text: string): string {
+  const parts = clean(text, SENTENCE_LIMIT).split('`')
+  if (parts.length % 2 === 0) return escapeMarkdown(parts.join("'"))
+  return parts.map((part, index) => (index % 2 === 0 ? escapeMarkdown(part) : code(part))).join('')
+}
+
+/** Keeps mentions, links and markup from working. */
 function escapeMarkdown(text: string): string {
   return text.replace(/[\\*_{}[\]<>()#+!|@~]/g, character => `\\${character}`)
 }

@@ -1,5 +1,5 @@
 /** What the sweep should do about what it sees. Pure: the same ledger and time give the same steps. */
-import { HEADS_PER_REPOSITORY, isAnyoneWaiting } from './admission.ts'
+import { HEADS_PER_REPOSITORY, isAnyoneWaiting, readyHeads } from './admission.ts'
 import { isFinal, needsRunner, readySince, runnerState } from './lifecycle.ts'
 import type { Gate, Job, Runner } from './types.ts'
 
@@ -85,6 +85,7 @@ function runnerActions(
   if (now - launch.at > lifeMs + MARGIN_MS)
     return [{ kind: 'stop', runner: name, providerId, reason: 'longest life reached' }]
   if (
+    runner.job === null &&
     runner.deregisteredAt !== null &&
     runner.stopRequestedAt === null &&
     now - runner.deregisteredAt > MARGIN_MS
@@ -108,7 +109,8 @@ function gateActions(
   now: number,
 ): SweepAction[] {
   const actions: SweepAction[] = []
-  const claims = new Set(jobs.filter(needsRunner).map(job => job.claim?.runner))
+  // A job that waits has no use for a place: whoever gave it one did not come to start its runner.
+  const claims = new Set(jobs.filter(job => needsRunner(job) && !job.deferred).map(job => job.claim?.runner))
   const empty = Object.entries(gate.holders)
     .filter(([name, holder]) => !live.has(name) && !claims.has(name) && now - holder.since > STUCK_MS)
     .map(([name]) => name)
@@ -124,8 +126,8 @@ function forgotten(gate: Gate, jobs: readonly Job[]): number[] {
   const repositories = new Set<number>()
   for (const job of jobs) {
     if (!job.deferred || Object.hasOwn(gate.holders, job.deferred.runner)) continue
-    const line = gate.waiting[job.request.repository.id]?.heads ?? []
-    if (line.length < HEADS_PER_REPOSITORY && !line.some(head => head.jobKey === job.key))
+    const line = gate.waiting[job.request.repository.id] ?? { heads: [], more: false }
+    if (readyHeads(line) < HEADS_PER_REPOSITORY && !line.heads.some(head => head.jobKey === job.key))
       repositories.add(job.request.repository.id)
   }
   return [...repositories]
