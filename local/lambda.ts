@@ -207,22 +207,24 @@ export function httpEvent(
 }
 
 function lowerCase(headers: RequestHeaders): Record<string, string> {
-  const lower: Record<string, string> = {}
+  const lower = new Map<string, string>()
   for (const [key, value] of Object.entries(headers)) {
     const name = key.toLowerCase()
     for (const one of typeof value === 'string' ? [value] : (value ?? [])) {
-      lower[name] = lower[name] === undefined ? one : `${lower[name]}${name === 'cookie' ? '; ' : ','}${one}`
+      const known = lower.get(name)
+      lower.set(name, known === undefined ? one : `${known}${name === 'cookie' ? '; ' : ','}${one}`)
     }
   }
-  return lower
+  return Object.fromEntries(lower)
 }
 
 function parameters(query: string): Record<string, string> {
-  const found: Record<string, string> = {}
+  const found = new Map<string, string>()
   for (const [name, value] of new URLSearchParams(query)) {
-    found[name] = found[name] === undefined ? value : `${found[name]},${value}`
+    const known = found.get(name)
+    found.set(name, known === undefined ? value : `${known},${value}`)
   }
-  return found
+  return Object.fromEntries(found)
 }
 
 /** API Gateway takes these for text and anything else for binary: a form arrives in base64. */

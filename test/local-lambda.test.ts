@@ -137,6 +137,17 @@ const bytes = (text: string) => new TextEncoder().encode(text)
 const JSON_TYPE = { 'content-type': 'application/json' }
 
 describe('a request', () => {
+  it('may have headers and parameters of any name', () => {
+    const { headers, queryStringParameters } = httpEvent(
+      Buffer.from(''),
+      { Constructor: 'a' },
+      'GET',
+      '/x?constructor=b&toString=c',
+    )
+    expect(headers).toEqual({ constructor: 'a' })
+    expect(queryStringParameters).toEqual({ constructor: 'b', toString: 'c' })
+  })
+
   it('has the shape of payload format 2.0', () => {
     const headers = {
       'Content-Type': 'application/json',

@@ -544,6 +544,34 @@ describe('the report', () => {
   })
 })
 
+describe('money', () => {
+  test('a runner that a second job names is paid for once', async () => {
+    const createdAt = Date.UTC(2026, 5, 1, 9)
+    const first = workflowJobPayload({ action: 'queued', jobId: 11, runId: 1, createdAt })
+    const second = workflowJobPayload({
+      action: 'completed',
+      jobId: 21,
+      runId: 2,
+      createdAt: createdAt + 208 * SECOND,
+      startedAt: createdAt + 208 * SECOND,
+      completedAt: createdAt + 7 * HOUR,
+      // The very registration that GitHub's double gives to the runner of job 11.
+      runner: { id: 1, name: 'tornade-11-1-1' },
+    })
+    const lines = [
+      { headers: {}, payload: first, delivered_at: new Date(createdAt).toISOString() },
+      { headers: {}, payload: second, delivered_at: new Date(createdAt + 210 * SECOND).toISOString() },
+    ].map(line => JSON.stringify(line))
+    const recordings = readRecordings(Buffer.from(lines.join('\n')), 'two jobs', fault => {
+      throw fault
+    })
+    const { jobs, totals } = await replay(recordings, { config: DEFAULT_CONFIG, log: SILENT, secret: 's' })
+    const micro = (usd: number | null) => Math.round((usd ?? 0) * 1e6)
+    const parts = jobs.reduce((sum, job) => sum + micro(job.costUsd), 0)
+    expect(parts + micro(totals.idleUsd) + micro(totals.startupUsd)).toBe(micro(totals.costUsd))
+  })
+})
+
 describe('any recording', () => {
   const OWN = { id: 8_120_331, name: 'tornade-11-1-1' }
   /** Deliveries of a few jobs in any order, doubled or missing, at any time within three days. */

@@ -123,8 +123,10 @@ export function applyJobToRunner(
   runner: Runner,
   event: Extract<JobEvent, { kind: 'in_progress' | 'completed' }>,
 ): Runner {
+  const { job } = runner
+  // A runner runs one job. Whoever names it for another is wrong, and must not take the cost from the first.
+  if (job && job.key !== event.request.key) return runner
   const startedAt = event.kind === 'in_progress' ? event.at : (event.startedAt ?? event.at)
-  const job = runner.job?.key === event.request.key ? runner.job : null
   return priced({
     ...runner,
     job: {
