@@ -1,0 +1,758 @@
+import { describe, expect, it } from 'vitest'
+import { jobState, runnerState } from '../functions/core/lifecycle.ts'
+import { totals } from '../functions/core/reports.ts'
+import type { Compute, RunnerCapacity } from '../functions/core/types.ts'
+import type { Ports, StartOutcome } from '../functions/ports.ts'
+import {
+  busyDay,
+  HOUR,
+  job,
+  jobOf,
+  jobs,
+  leftovers,
+  MINUTE,
+  proxy,
+  repository,
+  runners,
+  SECOND,
+  type Stack,
+  START,
+  stack,
+  startedFor,
+  untilQuiet,
+} from './support/world.ts'
+
+describe('one job', () => {
+  it('is started, runs, ends, is paid for, and leaves nothing behind', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { labels: ['tornade', 'arm64', 'spot', '4cpu'], script: { durationMs: 2 * MINUTE } }))
+    await untilQuiet(s)
+    const ended = await jobOf(s.world, '1-1')
+    expect(ended).toMatchObject({
+      runner: 'tornade-1-1-1',
+      spec: { arch: 'arm64', capacity: 'spot', cpu: 4 },
+      completed: { conclusion: 'success' },
+    })
+    expect(ended.started!.at - START).toBeLessThan(45 * SECOND)
+    const [only, ...others] = await runners(s.world)
+    expect(others).toEqual([])
+    expect(only).toMatchObject({
+      launch: { cause: 'job', jobKey: '1-1', shape: { capacity: 'spot', cpu: 4, memoryGiB: 8 } },
+      job: { key: '1-1' },
+      stop: { code: 'EssentialContainerExited' },
+    })
+    expect(ended.cost?.microUsd).toBe(only?.cost?.jobMicroUsd)
+    expect(only!.cost!.jobMicroUsd).toBeGreaterThan(0)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('on CodeBuild goes the same way', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { labels: ['tornade', 'docker'] }))
+    await untilQuiet(s)
+    expect((await runners(s.world))[0]).toMatchObject({
+      launch: { shape: { compute: 'codebuild', capacity: null, computeType: 'BUILD_GENERAL1_SMALL' } },
+      stop: { code: 'SUCCEEDED' },
+    })
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('behind a gate is started when the gate opens, not before', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { gate: true }))
+    await s.world.clock.run(START + 20 * MINUTE)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('waiting')
+    expect(await runners(s.world)).toEqual([])
+    s.world.github.openGate(1)
+    await untilQuiet(s)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect(await startedFor(s.world, '1-1')).toEqual(['1 job'])
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('that is run again is another job with a runner of its own', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { script: { durationMs: MINUTE, conclusion: 'failure' } }))
+    await untilQuiet(s)
+    const again = s.world.github.rerunJob(1)!
+    await untilQuiet(s)
+    expect(jobState(await jobOf(s.world, `${again.jobId}-2`))).toBe('completed')
+    expect(await runners(s.world)).toHaveLength(2)
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a runner that another job takes', () => {
+  it('is swapped for the other one when both jobs have the same labels', async () => {
+    const s = await stack()
+    // Whichever runner is up first gets the older job.
+    for (let id = 1; id <= 20; id++) s.world.github.queue(job(id, { runId: 1 }))
+    await untilQuiet(s)
+    const all = await runners(s.world)
+    expect(all.filter(({ name, job: ran }) => ran && !name.includes(`-${ran.key}-`)).length).toBeGreaterThan(0)
+    expect(all.map(({ launch }) => launch?.cause)).toEqual(Array(20).fill('job'))
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('is replaced when nobody else can serve the job that lost it', async () => {
+    const s = await stack()
+    const taken = await theft(s)
+    expect(taken).toMatchObject({ job: { key: '1-1' }, for: '1-1' })
+    await untilQuiet(s)
+    expect(await startedFor(s.world, '2-1')).toEqual(['1 job', '2 replacement'])
+    expect(await jobOf(s.world, '2-1')).toMatchObject({ runner: 'tornade-2-1-2', replacements: 1 })
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('frees the runner of the thief, which goes at once', async () => {
+    const s = await stack()
+    await theft(s)
+    await s.world.clock.run(s.world.clock.now() + 150 * SECOND)
+    const idle = await s.world.ledger.runners.get('tornade-1-1-1')
+    expect(idle).toMatchObject({ job: null, deregisteredAt: expect.any(Number), stoppedAt: expect.any(Number) })
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('is replaced so many times; then the job is refused, which says why', async () => {
+    // Fargate starts nothing, so the older jobs take whatever CodeBuild runner comes up.
+    const s = await stack({
+      ...failing(({ compute }) => compute === 'fargate' && none('capacity')),
+      config: { limits: { replacements: 2 } },
+    })
+    for (let id = 1; id <= 5; id++) s.world.github.queue(job(id))
+    await s.world.clock.run(START + 5 * SECOND)
+    s.world.github.queue(job(9, { labels: ['tornade', 'docker'], runId: 9 }))
+    await s.world.clock.run(START + 10 * MINUTE)
+    expect(await jobOf(s.world, '9-1')).toMatchObject({
+      replacements: 2,
+      refused: {
+        code: 'replacement-limit',
+        problems: [
+          { message: 'Other jobs took 2 runners that were started for this one (limits.replacements).' },
+        ],
+      },
+    })
+    expect(await startedFor(s.world, '9-1')).toEqual(['1 job', '2 replacement', '3 replacement'])
+    expect(s.world.github.checks).toMatchObject([{ externalId: 'tornade:9:1' }])
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  /** The plain job is older and the runner with more labels is up first, so it is taken. */
+  async function theft(s: Stack) {
+    const { world } = s
+    const ids = [1, 2]
+    world.github.queue(job(1, { labels: ['tornade'], script: { durationMs: 20 * MINUTE } }))
+    world.clock.after(1, () => world.github.queue(job(2, { labels: ['tornade', 'docker'] })))
+    await world.clock.run(START + 5 * MINUTE, () => [...world.github.jobs()].filter(one => one.startedAt).length > 0)
+    await world.clock.run(world.clock.now() + 2 * SECOND)
+    expect(ids.map(id => world.github.job(`${id}-1`)?.status)).toEqual(['in_progress', 'queued'])
+    const taken = await world.ledger.runners.get('tornade-2-1-1')
+    return taken!
+  }
+})
+
+describe('a mixed day', () => {
+  it.each([
+    ['with room for everybody', 1, {}],
+    ['with a few places', 2, { limits: { runners: 12, perRepository: 7 } }],
+    ['all at once', 3, { limits: { runners: 30, perRepository: 15 }, hours: 0.02 }],
+    ['all at once, with room', 4, { limits: { runners: 400, perRepository: 300 }, hours: 0.02 }],
+    ['through the eye of a needle', 5, { limits: { runners: 2, perRepository: 1 }, hours: 1, count: 60 }],
+  ])('%s strands nobody', { timeout: 20_000 }, async (_, seed, { limits = {}, hours = 6, count = 300 }: DayOptions) => {
+    const config = { limits, roles: { deploy: { repositories: ['acme/r1'], refs: [], events: [] } } }
+    const s = await stack({ config })
+    busyDay(s.world, { seed, count, hours })
+    await s.world.clock.run(START + hours * HOUR)
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+    const all = await jobs(s.world)
+    expect(all.length).toBeGreaterThanOrEqual(count)
+    // Only who asked for a role that is not theirs is turned away.
+    expect([...new Set(all.map(({ refused }) => refused?.code ?? 'none'))].sort()).toEqual(['none', 'role'])
+    const ran = all.filter(({ started }) => started !== null)
+    expect(ran.length).toBeGreaterThan(count / 2)
+    for (const { key, cost } of ran) expect([key, cost?.microUsd]).toEqual([key, expect.any(Number)])
+    const started = await runners(s.world)
+    // Runners that ran nothing are the price of cancelled jobs and of thefts, not the rule.
+    expect(started.length).toBeLessThan(ran.length * 1.25)
+    const { costUsd, idleUsd, startupUsd } = totals(all, started)
+    const paid = all.reduce((sum, { cost }) => sum + (cost?.microUsd ?? 0), 0)
+    expect(Math.round((costUsd - idleUsd - startupUsd) * 1e6)).toBe(paid)
+  })
+
+  interface DayOptions {
+    readonly limits?: { readonly runners?: number; readonly perRepository?: number }
+    readonly hours?: number
+    readonly count?: number
+  }
+})
+
+describe('a cancelled job', () => {
+  it.each([
+    ['before its runner is claimed', 0.2],
+    ['while its runner is being started', 0.8],
+    ['while its JIT config is asked for', 1.2],
+    ['while its runner is being armed', 1.4],
+    ['while its task is provisioned', 5],
+    ['while its image is pulled', 15],
+    ['just before its runner is up', 24],
+    ['while it is matched with its runner', 27],
+  ])('%s takes its runner with it', async (_, seconds) => {
+    const s = await stack()
+    s.world.github.queue(job(1))
+    await s.world.clock.run(START + seconds * SECOND)
+    s.world.github.cancelJob(1)
+    await s.world.clock.run(s.world.clock.now() + 10 * SECOND)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('cancelled')
+    expect([...s.world.github.runners()]).toEqual([])
+    await s.world.clock.run(s.world.clock.now() + 110 * SECOND)
+    expect(s.world.compute.live).toBe(0)
+    await untilQuiet(s)
+    expect((await runners(s.world)).every(runner => runnerState(runner) === 'stopped')).toBe(true)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('leaves its runner to a waiting job that fits', async () => {
+    const s = await stack({ config: { limits: { runners: 1 } } })
+    s.world.github.queue(job(1))
+    await s.world.clock.run(START + 5 * SECOND)
+    s.world.github.queue(job(2))
+    await s.world.clock.run(START + 10 * SECOND)
+    s.world.github.cancelJob(1)
+    await untilQuiet(s)
+    expect(await jobOf(s.world, '2-1')).toMatchObject({ runner: 'tornade-1-1-1', completed: { conclusion: 'success' } })
+    expect(await runners(s.world)).toHaveLength(1)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('that waits for a place is never started', async () => {
+    const s = await stack({ config: { limits: { runners: 1 } } })
+    s.world.github.queue(job(1, { script: { durationMs: 10 * MINUTE } }))
+    await s.world.clock.run(START + SECOND)
+    s.world.github.queue(job(2))
+    await s.world.clock.run(START + MINUTE)
+    s.world.github.cancelJob(2)
+    await untilQuiet(s)
+    expect(await startedFor(s.world, '2-1')).toEqual([])
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('that runs ends on its runner and pays for what it ran', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { script: { durationMs: HOUR } }))
+    await s.world.clock.run(START + 5 * MINUTE)
+    s.world.github.cancelJob(1)
+    await untilQuiet(s)
+    const ended = await jobOf(s.world, '1-1')
+    expect(jobState(ended)).toBe('cancelled')
+    expect(ended.cost!.microUsd).toBeGreaterThan(0)
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a delivery that comes again', () => {
+  it.each([
+    ['while the job is launching', 1, 0.6],
+    ['while its runner comes up', 1, 10],
+    ['while it runs', 1, 60],
+    ['long after it has ended', 1, 1800],
+    ['many times over', 12, 5],
+  ])('%s starts no second runner', async (_, times, everySeconds) => {
+    const bodies: (() => Promise<void>)[] = []
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        if (bodies.length === 0) bodies.push(() => world.accept(delivery))
+        await world.accept(delivery)
+      },
+    })
+    s.world.github.queue(job(1, { script: { durationMs: 3 * MINUTE } }))
+    for (let count = 1; count <= times; count++)
+      s.world.clock.after(SECOND + count * everySeconds * SECOND, () => bodies[0]!())
+    await untilQuiet(s)
+    expect(await startedFor(s.world, '1-1')).toEqual(['1 job'])
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('of a job that waits for a place leaves it where it is', async () => {
+    const again: (() => Promise<void>)[] = []
+    const s = await stack({
+      config: { limits: { runners: 1 } },
+      deliver: async (world, delivery) => {
+        again.push(() => world.accept(delivery))
+        await world.accept(delivery)
+      },
+    })
+    for (const id of [1, 2, 3]) s.world.github.queue(job(id, { script: { durationMs: 5 * MINUTE } }))
+    for (let count = 1; count < 60; count++)
+      s.world.clock.after(count * 20 * SECOND, async () => {
+        for (const send of again.slice(0, 3)) await send()
+      })
+    await untilQuiet(s)
+    expect(await runners(s.world)).toHaveLength(3)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('of everything, all in disorder, changes nothing', async () => {
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        const digits = Number.parseInt(delivery.id.slice(0, 4), 16)
+        world.clock.after(1 + (digits % 20) * SECOND, () => world.accept(delivery))
+        if (digits % 3 === 0) world.clock.after(1 + (digits % 400) * SECOND, () => world.accept(delivery))
+      },
+    })
+    for (let id = 1; id <= 60; id++)
+      s.world.github.queue(job(id, { labels: id % 3 === 0 ? ['tornade', 'arm64'] : ['tornade'] }))
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+    expect((await jobs(s.world)).map(jobState)).toEqual(Array(60).fill('completed'))
+  })
+})
+
+describe('limits', () => {
+  it('of all runners and of a repository are never exceeded, and are used up', async () => {
+    const s = await stack({ config: { limits: { runners: 8, perRepository: 5 } } })
+    for (let id = 1; id <= 60; id++) s.world.github.queue(job(id, { repository: repository(1 + (id % 3)) }))
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+    expect(s.peak.total).toBe(8)
+    expect(Math.max(...s.peak.perRepository.values())).toBeLessThanOrEqual(5)
+  })
+
+  it('make the others wait, and a waiting job says why', async () => {
+    const s = await stack({ config: { limits: { runners: 2, perRepository: 1 } } })
+    for (const id of [1, 2]) s.world.github.queue(job(id, { repository: repository(id) }))
+    await s.world.clock.run(START + 5 * SECOND)
+    s.world.github.queue(job(3, { repository: repository(3) }))
+    await s.world.clock.run(START + 10 * SECOND)
+    expect(await jobOf(s.world, '3-1')).toMatchObject({
+      deferred: { reason: 'total-limit', message: 'All 2 runners are in use (limits.runners).', runner: 'tornade-3-1-1' },
+    })
+    await untilQuiet(s)
+    expect(jobState(await jobOf(s.world, '3-1'))).toBe('completed')
+
+    const t = await stack({ config: { limits: { runners: 2, perRepository: 1 } } })
+    for (const id of [1, 2]) t.world.github.queue(job(id))
+    await t.world.clock.run(START + 10 * SECOND)
+    const states = await Promise.all([jobOf(t.world, '1-1'), jobOf(t.world, '2-1')])
+    expect(states.find(({ deferred }) => deferred)).toMatchObject({
+      deferred: {
+        reason: 'repository-limit',
+        message: 'This repository uses all of its 1 runners (limits.perRepository).',
+      },
+    })
+    await untilQuiet(t)
+    expect(await leftovers(t)).toEqual([])
+  })
+
+  it('hand a place on within seconds, and the older job gets it', async () => {
+    const s = await stack({ config: { limits: { runners: 1 } } })
+    for (let id = 1; id <= 5; id++)
+      s.world.clock.after(id * SECOND, () => s.world.github.queue(job(id, { script: { durationMs: MINUTE } })))
+    await untilQuiet(s)
+    const all = await jobs(s.world)
+    const starts = all.map(({ started }) => started!.at)
+    expect(starts).toEqual(starts.toSorted((a, b) => a - b))
+    // One runner after the other: start, a minute of work, and its end.
+    for (let index = 1; index < starts.length; index++)
+      expect(starts[index]! - starts[index - 1]!).toBeLessThan(100 * SECOND)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('serve a crowd that the gate cannot remember, in the order in which it came', async () => {
+    const s = await stack({ config: { limits: { runners: 10 } } })
+    for (let id = 1; id <= 120; id++)
+      s.world.clock.after(id * 1200, () => s.world.github.queue(job(id, { script: { durationMs: 30 * SECOND } })))
+    await untilQuiet(s)
+    const starts = (await jobs(s.world)).map(({ started }) => started!.at)
+    // Ten at a time, so each may be a batch away from its turn.
+    const sorted = starts.toSorted((a, b) => a - b)
+    for (let index = 0; index < starts.length; index++) {
+      expect(sorted.indexOf(starts[index]!)).toBeGreaterThan(index - 20)
+      expect(sorted.indexOf(starts[index]!)).toBeLessThan(index + 20)
+    }
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('let higher priority go first', async () => {
+    const s = await stack({ config: { limits: { runners: 1 }, priority: { 'acme/r2': 10 } } })
+    s.world.github.queue(job(1, { repository: repository(1) }))
+    await s.world.clock.run(START + SECOND)
+    for (const id of [2, 3]) s.world.github.queue(job(id, { repository: repository(1) }))
+    await s.world.clock.run(START + 2 * SECOND)
+    s.world.github.queue(job(4, { repository: repository(2) }))
+    await untilQuiet(s)
+    const started = async (key: string) => (await jobOf(s.world, key)).started!.at
+    expect(await started('4-1')).toBeLessThan(await started('2-1'))
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a provider that does not start a runner', () => {
+  it('for want of Spot starts it on demand at once', async () => {
+    const s = await stack(failing(({ capacity }) => capacity === 'spot' && none('capacity')))
+    s.world.github.queue(job(1, { labels: ['tornade', 'spot'] }))
+    await untilQuiet(s)
+    const ended = await jobOf(s.world, '1-1')
+    expect(ended.started!.at - START).toBeLessThan(45 * SECOND)
+    expect((await runners(s.world)).map(({ launch }) => launch?.shape.capacity)).toEqual(['on-demand'])
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('leaves a spot-only job waiting, which is served when capacity is back, and never on demand', async () => {
+    const back = START + 40 * MINUTE
+    const asked: (RunnerCapacity | null)[] = []
+    const s = await stack(
+      failing(({ capacity, now }) => {
+        asked.push(capacity)
+        return now < back && none('capacity')
+      }),
+    )
+    s.world.github.queue(job(1, { labels: ['tornade', 'spot-only'] }))
+    await s.world.clock.run(back)
+    expect(await jobOf(s.world, '1-1')).toMatchObject({
+      deferred: { reason: 'no-capacity', message: 'Capacity is unavailable at this time.' },
+    })
+    expect((await s.world.ledger.gate.get()).holders).toEqual({})
+    await untilQuiet(s)
+    const ended = await jobOf(s.world, '1-1')
+    expect(ended.started!.at - back).toBeLessThan(7 * MINUTE)
+    expect([...new Set(asked)]).toEqual(['spot'])
+    // Tried again soon, then every five minutes.
+    expect(asked.length).toBeGreaterThan(8)
+    expect(asked.length).toBeLessThan(20)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('for want of Spot keeps nobody waiting who does not ask for it', async () => {
+    const s = await stack(failing(({ capacity }) => capacity === 'spot' && none('capacity')))
+    for (let id = 1; id <= 70; id++) s.world.github.queue(job(id, { labels: ['tornade', 'spot-only'], script: { cancelAt: START + 2 * HOUR } }))
+    await s.world.clock.run(START + 10 * MINUTE)
+    for (let id = 101; id <= 105; id++) s.world.github.queue(job(id))
+    await s.world.clock.run(START + 15 * MINUTE)
+    for (let id = 101; id <= 105; id++) {
+      const { started, request } = await jobOf(s.world, `${id}-1`)
+      expect(started?.at ?? 0).toBeGreaterThan(0)
+      expect(started!.at - request.createdAt).toBeLessThan(MINUTE)
+    }
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('because it is called too often is asked again soon', async () => {
+    const s = await stack(failing(({ count }) => count <= 2 && none('throttled', 'Rate exceeded')))
+    s.world.github.queue(job(1))
+    await s.world.clock.run(START + 3 * SECOND)
+    expect(await jobOf(s.world, '1-1')).toMatchObject({ deferred: { reason: 'throttled', message: 'Rate exceeded' } })
+    await untilQuiet(s)
+    expect((await jobOf(s.world, '1-1')).started!.at - START).toBeLessThan(75 * SECOND)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('because its quota is used up is asked again later', async () => {
+    const message = 'You’ve reached the limit on the number of vCPUs you can run concurrently'
+    const s = await stack(failing(({ now }) => now < START + 10 * MINUTE && none('quota', message)))
+    s.world.github.queue(job(1))
+    await s.world.clock.run(START + 5 * MINUTE)
+    expect((await jobOf(s.world, '1-1')).deferred?.message).toBe(message)
+    await untilQuiet(s)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('and never will is quoted where the author looks', async () => {
+    const words = 'No Fargate configuration exists for given values.'
+    const s = await stack(failing(() => none('permanent', words)))
+    s.world.github.queue(job(1))
+    await untilQuiet(s)
+    expect(await jobOf(s.world, '1-1')).toMatchObject({
+      refused: { code: 'provider-refused', problems: [{ message: words }] },
+      completed: { conclusion: 'cancelled' },
+    })
+    expect(s.world.github.checks).toMatchObject([{ externalId: 'tornade:900001:1', summary: expect.stringContaining(words) }])
+    expect(await runners(s.world)).toEqual([])
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('GitHub', () => {
+  it('that asks to wait is left alone until then, and everybody is served', async () => {
+    const asked: number[] = []
+    const s = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          createJitConfig: async (...call) => {
+            asked.push(ports.clock.now())
+            if (ports.clock.now() < START + 2 * MINUTE) return { outcome: 'paused', retryAfterSeconds: 120 }
+            return ports.github.createJitConfig(...call)
+          },
+        }),
+      }),
+    })
+    for (let id = 1; id <= 30; id++) s.world.clock.after(id * 3 * SECOND, () => s.world.github.queue(job(id)))
+    await untilQuiet(s)
+    expect(asked.filter(time => time > START + 8 * SECOND && time < START + 2 * MINUTE)).toEqual([])
+    expect((await jobs(s.world)).map(jobState)).toEqual(Array(30).fill('completed'))
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('that asks to wait for an hour gets no runner and no task that idles', async () => {
+    const until = START + HOUR
+    const s = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          createJitConfig: async (...call) => {
+            const left = Math.ceil((until - ports.clock.now()) / 1000)
+            if (left > 0) return { outcome: 'paused', retryAfterSeconds: left }
+            return ports.github.createJitConfig(...call)
+          },
+        }),
+      }),
+    })
+    for (let id = 1; id <= 5; id++) s.world.github.queue(job(id))
+    await s.world.clock.run(START + 30 * MINUTE)
+    expect(s.world.compute.live).toBe(0)
+    for (const { deferred } of await jobs(s.world)) expect(deferred?.reason).toBe('paused')
+    await untilQuiet(s)
+    for (const { started } of await jobs(s.world)) expect(started!.at - until).toBeLessThan(2 * MINUTE)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('that will not register a runner is quoted, and the task goes', async () => {
+    const s = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          createJitConfig: async () => ({ outcome: 'failed', message: 'Resource not accessible by integration' }),
+        }),
+      }),
+    })
+    s.world.github.queue(job(1))
+    await untilQuiet(s)
+    expect(await jobOf(s.world, '1-1')).toMatchObject({ refused: { code: 'github-refused' } })
+    expect(s.world.github.checks[0]?.summary).toContain('Resource not accessible by integration')
+    const [only] = await runners(s.world)
+    expect(only).toMatchObject({ launch: { jobKey: '1-1' }, cost: expect.anything() })
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a job that cannot be served', () => {
+  it('for its labels gets one check run for its run, and the run is cancelled', async () => {
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        await world.accept(delivery)
+        await world.accept(delivery)
+        world.clock.after(20 * MINUTE, () => world.accept(delivery))
+      },
+    })
+    for (const id of [1, 2, 3]) s.world.github.queue(job(id, { runId: 5, headSha: 'c'.repeat(40), labels: ['tornade', '5cpu'] }))
+    await untilQuiet(s)
+    expect(s.world.github.checks).toMatchObject([
+      { externalId: 'tornade:5:1', headSha: 'c'.repeat(40), summary: expect.stringContaining('5cpu') },
+    ])
+    for (const one of await jobs(s.world)) {
+      expect(jobState(one)).toBe('refused')
+      expect(one.refused).toMatchObject({ code: 'labels', problems: [{ label: '5cpu' }] })
+      expect(one.completed?.conclusion).toBe('cancelled')
+    }
+    expect(s.world.metrics.get('JobsRefused')).toBe(3)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('for its labels stays queued at GitHub where the operator wants no run cancelled', async () => {
+    const s = await stack({ config: { labelMistakes: 'report' } })
+    s.world.github.queue(job(1, { labels: ['tornade', '5cpu'] }))
+    await s.world.clock.run(START + 10 * MINUTE)
+    expect(s.world.github.job('1-1')?.status).toBe('queued')
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('refused')
+    expect(s.world.github.checks).toHaveLength(1)
+  })
+
+  it('with a role that is not for forks is refused and cancelled', async () => {
+    const s = await stack({ config: { roles: { deploy: { repositories: ['acme/app'], refs: [], events: ['pull_request'] } } } })
+    for (const headRepositoryId of [8001, null])
+      s.world.github.queue(
+        job(1 + Number(headRepositoryId ?? 0), { labels: ['tornade/role:deploy'], headRepositoryId, event: 'pull_request' }),
+      )
+    await untilQuiet(s)
+    for (const { refused } of await jobs(s.world))
+      expect(refused).toMatchObject({ code: 'role', problems: [{ message: 'A fork may never use a role; deploy was asked for.' }] })
+    expect(await runners(s.world)).toEqual([])
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('within a day is given up by GitHub, and nothing is left of it', async () => {
+    const s = await stack(failing(() => none('capacity')))
+    s.world.github.queue(job(1, { labels: ['tornade', 'spot-only'] }))
+    await untilQuiet(s)
+    expect(s.world.clock.now() - START).toBeGreaterThan(24 * HOUR)
+    expect(await jobOf(s.world, '1-1')).toMatchObject({ completed: { conclusion: 'cancelled' }, deferred: null })
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a runner that does not do its part', () => {
+  it('and comes up without its ticket ends, and the job gets another', async () => {
+    let lost = 0
+    const s = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        tickets: proxy(ports.tickets, {
+          put: async (...call) => (lost++ === 0 ? 'stored' : ports.tickets.put(...call)),
+          has: async key => (lost === 1 ? true : ports.tickets.has(key)),
+        }),
+      }),
+    })
+    s.world.github.queue(job(1))
+    await untilQuiet(s)
+    expect(await startedFor(s.world, '1-1')).toEqual(['1 job', '2 retry'])
+    expect((await jobOf(s.world, '1-1')).started!.at - START).toBeLessThan(6 * MINUTE)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('time and again has the job refused, which says so', async () => {
+    const s = await stack({
+      wrapPorts: ports => ({ ...ports, tickets: proxy(ports.tickets, { put: async () => 'stored', has: async () => true }) }),
+    })
+    s.world.github.queue(job(1))
+    await untilQuiet(s)
+    expect(await jobOf(s.world, '1-1')).toMatchObject({
+      refused: {
+        code: 'start-failed',
+        problems: [{ message: '4 runners were started for this job and none came to run it (limits.starts).' }],
+      },
+    })
+    expect(await startedFor(s.world, '1-1')).toEqual(['1 job', '2 retry', '3 retry', '4 retry'])
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('and gets no job within its idle time ends by itself', async () => {
+    const s = await stack({
+      config: { runner: { idleMinutes: 2 } },
+      // Nobody hears that the job was cancelled.
+      deliver: async (world, delivery) => {
+        if (delivery.body.startsWith('{"action":"queued"')) await world.accept(delivery)
+      },
+      // And nobody looks after it.
+      wrapPorts: (ports, name) =>
+        name === 'sweep' ? { ...ports, clock: { now: () => START }, github: proxy(ports.github, {}) } : ports,
+    })
+    s.world.github.queue(job(1, { labels: ['tornade', 'arm64'] }))
+    await s.world.clock.run(START + 10 * SECOND)
+    s.world.github.cancelJob(1)
+    await s.world.clock.run(START + 4 * MINUTE)
+    expect(await s.world.ledger.runners.get('tornade-1-1-1')).toMatchObject({
+      job: null,
+      stop: { code: 'EssentialContainerExited' },
+    })
+    expect([...s.world.github.runners()].map(({ name }) => name)).not.toContain('tornade-1-1-1')
+  })
+
+  it('and hangs without ever taking a job is ended, and the job gets another at once', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1))
+    await s.world.clock.run(START + 3 * SECOND)
+    // As if it had been up for an hour: it waits for a ticket that is gone.
+    const { runners: store } = s.world.ledger
+    const hung = (await store.get('tornade-1-1-1'))!
+    await s.world.tickets.remove(hung.ticketKey!)
+    await store.put({ ...hung, startedAt: START - HOUR, version: hung.version + 1 })
+    await s.world.clock.run(START + 90 * SECOND)
+    expect(await startedFor(s.world, '1-1')).toEqual(['1 job', '2 retry'])
+    expect([...s.world.github.runners()].map(({ name }) => name)).toEqual(['tornade-1-1-2'])
+    await untilQuiet(s)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('lives no longer than it may, and its job is told so', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { labels: ['tornade', 'timeout:10m'], script: { durationMs: 3 * HOUR } }))
+    await untilQuiet(s)
+    const [only] = await runners(s.world)
+    expect(only!.stoppedAt! - only!.launch!.at).toBeLessThan(13 * MINUTE)
+    expect((await jobOf(s.world, '1-1')).completed?.conclusion).toBe('failure')
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('deliveries that never come', () => {
+  it('of the end are made up for by asking GitHub', async () => {
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        if (!delivery.body.startsWith('{"action":"completed"')) await world.accept(delivery)
+      },
+    })
+    s.world.github.queue(job(1, { script: { durationMs: MINUTE } }))
+    await untilQuiet(s)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect((await jobOf(s.world, '1-1')).cost!.microUsd).toBeGreaterThan(0)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('of a cancelled job cost one runner, and the other jobs of its run nothing', async () => {
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        if (!delivery.body.includes('"conclusion":"cancelled"')) await world.accept(delivery)
+      },
+    })
+    for (const id of [1, 2]) s.world.github.queue(job(id, { runId: 1, script: { durationMs: HOUR } }))
+    await s.world.clock.run(START + SECOND)
+    s.world.github.queue(job(3, { runId: 1, labels: ['tornade/arm64'], script: { durationMs: HOUR } }))
+    await s.world.clock.run(START + 10 * SECOND)
+    s.world.github.cancelJob(3)
+    await untilQuiet(s)
+    expect((await jobs(s.world)).map(jobState)).toEqual(['completed', 'completed', 'cancelled'])
+    expect(await startedFor(s.world, '3-1')).toEqual(['1 job'])
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('of the start are made up for by the end', async () => {
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        if (!delivery.body.startsWith('{"action":"in_progress"')) await world.accept(delivery)
+      },
+    })
+    for (const id of [1, 2, 3, 4]) s.world.github.queue(job(id, { script: { durationMs: MINUTE } }))
+    await untilQuiet(s)
+    expect((await jobs(s.world)).map(({ started }) => started !== null)).toEqual([true, true, true, true])
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+interface StartCall {
+  readonly compute: Compute
+  readonly capacity: RunnerCapacity | null
+  readonly now: number
+  /** 1 for the first call. */
+  readonly count: number
+}
+
+/** A compute that answers what `answer` says, and starts the runner where that is false. */
+function failing(answer: (call: StartCall) => StartOutcome | false): { wrapPorts: (ports: Ports) => Ports } {
+  let count = 0
+  return {
+    wrapPorts: ports => ({
+      ...ports,
+      compute: proxy(ports.compute, {
+        start: async request => {
+          const { compute, capacity } = request.shape
+          const call = { compute, capacity, now: ports.clock.now(), count: ++count }
+          return answer(call) || ports.compute.start(request)
+        },
+      }),
+    }),
+  }
+}
+
+function none(
+  kind: 'capacity' | 'quota' | 'throttled' | 'permanent',
+  message = 'Capacity is unavailable at this time.',
+): StartOutcome {
+  return { outcome: 'failed', kind, message }
+}
