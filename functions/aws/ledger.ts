@@ -1,0 +1,524 @@
+/**
+ * The ledger in one DynamoDB table, by conditional writes of single items.
+ *
+ *     pk   job#KEY, runner#NAME or gate
+ *     v    version
+ *     d    the item as JSON, without what its key and version say and without empty facts; or
+ *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
+ *     t    when it may be forgotten, seconds; only once the job is final, or the runner stopped
+ *     o    job or runner                      } while open
+ *     p    job#REPOSITORY, runner#REPOSITORY  }
+ *     h    job#HOUR, runner#HOUR (UTC) of creation
+ *     s    time of creation and key, in the order of time
+ *
+ * Indexes: open (o, s), repository (p, s), hour (h, s). They hold keys only, so a write costs units there when one of
+ * these keys changes: when an item is made and when it ends, not in between. The items of a list are read from the
+ * table, and what is no longer open there is left out. An index can lag behind: lists do, single items never.
+ */
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
+import {
+  ConditionalCheckFailedException,
+  type DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+} from '@aws-sdk/client-dynamodb'
+import { EMPTY_GATE } from '../core/admission.ts'
+import { TornadeError } from '../core/errors.ts'
+import { isFinal, jobState, newJob, newRunner } from '../core/lifecycle.ts'
+import type { Gate, Job, JobRequest, JobState, Runner } from '../core/types.ts'
+import type { Clock, Ledger, Log, Page, Put } from '../ports.ts'
+import { type Attributes, batchGet, itemBytes, queryKeys } from './dynamodb.ts'
+
+export interface DynamoLedgerSettings {
+  readonly client: DynamoDBClient
+  readonly table: string
+  readonly clock: Clock
+  readonly log: Log
+  /** Days that an item is kept after its end; pages go back as far. */
+  readonly keepDays?: number
+}
+
+export const KEEP_DAYS = 90
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
+/** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html */
+const MAX_ITEM_BYTES = 400 * 1024
+/** A write unit. */
+const UNIT_BYTES = 1024
+/** Far above what 400 KB of an item can hold, and far below what a function's memory can. */
+const MAX_TEXT_BYTES = 32 * 1024 * 1024
+
+export class DynamoLedger implements Ledger {
+  readonly jobs: Ledger['jobs']
+  readonly runners: Ledger['runners']
+  readonly gate: Ledger['gate']
+
+  constructor(settings: DynamoLedgerSettings) {
+    const table = new Table(settings)
+    const jobs = new Items(table, settings, JOBS)
+    const runners = new Items(table, settings, RUNNERS)
+    this.jobs = {
+      get: key => jobs.get(key),
+      put: job => jobs.put(job),
+      open: ({ repositoryId, state, limit }) =>
+        jobs.open(repositoryId, limit, state && (job => jobState(job) === state)),
+      page: ({ state, repository, cursor, limit }) => {
+        const filtered = state !== undefined || repository !== undefined
+        const wanted = (job: Job) =>
+          (state === undefined || jobState(job) === state) &&
+          (repository === undefined || job.request.repository.name === repository)
+        return jobs.page(cursor, limit, filtered ? wanted : undefined, state && OPEN_STATES.has(state))
+      },
+    }
+    this.runners = {
+      get: name => runners.get(name),
+      put: runner => runners.put(runner),
+      open: ({ repositoryId }) => runners.open(repositoryId),
+      page: ({ cursor, limit }) => runners.page(cursor, limit),
+    }
+    this.gate = {
+      get: async () => {
+        const stored = await table.get('gate')
+        return stored ? readGate(stored) : EMPTY_GATE
+      },
+      put: async ({ version, ...gate }) => {
+        const answer = await table.put('gate', version, JSON.stringify(gate), {})
+        if (answer.ok) return answer
+        return { ok: false, current: answer.current && readGate(answer.current) }
+      },
+    }
+  }
+}
+
+/** States of a job that is not final. */
+const OPEN_STATES: ReadonlySet<JobState> = new Set(['waiting', 'queued', 'deferred', 'launching', 'running'])
+
+/** What the ledger has to know of the things it keeps. */
+interface Kind<T> {
+  readonly name: 'job' | 'runner'
+  readonly key: (item: T) => string
+  /** What is stored of it besides key and version; `undefined` when that is no such item. */
+  readonly read: (stored: Readonly<Record<string, unknown>>, key: string, version: number) => T | undefined
+  /** The same item with nothing known of it: facts that equal it are not stored. */
+  readonly empty: (item: T) => T
+  readonly repositoryId: (item: T) => number | null
+  /** null when nobody knows yet. */
+  readonly createdAt: (item: T) => number | null
+  /** null while it is open. */
+  readonly endedAt: (item: T) => number | null
+}
+
+const JOBS: Kind<Job> = {
+  name: 'job',
+  key: job => job.key,
+  read: (stored, key, version) =>
+    isRequest(stored.request) ? { ...newJob(stored.request), ...stored, key, version } : undefined,
+  empty: job => newJob(job.request),
+  repositoryId: job => job.request.repository.id,
+  createdAt: job => job.request.createdAt,
+  endedAt: job => (isFinal(job) ? Math.max(job.refused?.at ?? 0, job.completed?.at ?? 0) : null),
+}
+
+const RUNNERS: Kind<Runner> = {
+  name: 'runner',
+  key: runner => runner.name,
+  read: (stored, key, version) => ({ ...newRunner(key), ...stored, version }),
+  empty: runner => newRunner(runner.name),
+  repositoryId: runner => runner.launch?.repository.id ?? null,
+  createdAt: ({ launch, pullStartedAt, startedAt, stoppedAt }) =>
+    launch?.at ?? pullStartedAt ?? startedAt ?? stoppedAt,
+  endedAt: runner => runner.stoppedAt,
+}
+
+/** As much as the lists look at; an item from before a field was added has its default. */
+function isRequest(value: unknown): value is JobRequest {
+  if (!isRecord(value) || !isRecord(value.repository)) return false
+  return (
+    typeof value.repository.id === 'number' &&
+    typeof value.repository.name === 'string' &&
+    typeof value.createdAt === 'number' &&
+    Array.isArray(value.labels)
+  )
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function readGate(stored: Attributes): Gate {
+  const gate = parse(stored)
+  const fine =
+    gate &&
+    isRecord(gate.holders) &&
+    isRecord(gate.waiting) &&
+    isRecord(gate.pauses) &&
+    Array.isArray(gate.pace)
+  if (!fine) throw unreadable('gate')
+  return { ...EMPTY_GATE, ...gate, version: versionOf(stored) }
+}
+
+/** Jobs, or runners. */
+class Items<T extends { readonly version: number }> {
+  readonly #table: Table
+  readonly #settings: DynamoLedgerSettings
+  readonly #keepMs: number
+  readonly #kind: Kind<T>
+
+  constructor(table: Table, settings: DynamoLedgerSettings, kind: Kind<T>) {
+    this.#table = table
+    this.#settings = settings
+    this.#keepMs = (settings.keepDays ?? KEEP_DAYS) * DAY_MS
+    this.#kind = kind
+  }
+
+  async get(key: string): Promise<T | undefined> {
+    const stored = await this.#table.get(this.#pk(key))
+    return stored && this.#readOrThrow(stored)
+  }
+
+  async put(item: T): Promise<Put<T>> {
+    const pk = this.#pk(this.#kind.key(item))
+    const answer = await this.#table.put(pk, item.version, this.#text(item), this.#keys(item))
+    if (answer.ok) return answer
+    return { ok: false, current: answer.current && this.#readOrThrow(answer.current) }
+  }
+
+  /** Oldest first. */
+  async open(
+    repositoryId: number | undefined,
+    limit: number = Number.POSITIVE_INFINITY,
+    wanted?: (item: T) => boolean,
+  ): Promise<readonly T[]> {
+    const kind = this.#kind
+    const where =
+      repositoryId === undefined
+        ? { index: 'open', hash: 'o', value: kind.name }
+        : { index: 'repository', hash: 'p', value: `${kind.name}#${repositoryId}` }
+    const size = wanted ? Math.max(limit, FILTERED_KEYS) : limit
+    const found: T[] = []
+    let startKey: Attributes | undefined
+    do {
+      const { entries, more } = await this.#table.query({
+        ...where,
+        range: 's',
+        newestFirst: false,
+        ...(Number.isFinite(size) ? { limit: size } : {}),
+        ...(startKey ? { startKey } : {}),
+      })
+      for (const item of await this.#read(entries, true)) {
+        if (!item || kind.endedAt(item) !== null) continue
+        if (repositoryId !== undefined && kind.repositoryId(item) !== repositoryId) continue
+        if (!wanted || wanted(item)) found.push(item)
+      }
+      startKey = more
+    } while (startKey && found.length < limit)
+    return found.slice(0, limit)
+  }
+
+  /**
+   * Newest first, by creation. One call looks at so many hours and items at most, so a page may hold fewer than
+   * `limit`, even none, and still have a next one. A cursor that no page has answered gets an empty page.
+   */
+  async page(
+    cursor: string | undefined,
+    limit: number,
+    wanted?: (item: T) => boolean,
+    openOnly = false,
+  ): Promise<Page<T>> {
+    const now = this.#settings.clock.now()
+    const newest = hourOf(now + CLOCK_SKEW_MS)
+    const oldest = hourOf(now - this.#keepMs)
+    const from = cursor === undefined ? { hour: newest, below: null } : readCursor(cursor)
+    if (!from) return { items: [], next: null }
+    const size = Math.min(Math.max(1, limit), KEYS_PER_PAGE)
+    const items: T[] = []
+    let place: Place | null = from.hour > newest ? { hour: newest, below: null } : from
+    let hours = HOURS_PER_PAGE
+    let keys = KEYS_PER_PAGE
+    for (let width = 1; place && place.hour >= oldest && hours > 0 && keys > 0; width *= 2) {
+      const count = wanted ? Math.max(size - items.length, FILTERED_KEYS) : size - items.length
+      const span = Math.min(width, HOURS_AT_ONCE, hours, (place.hour - oldest) / HOUR_MS + 1)
+      const older: Older = openOnly
+        ? await this.#olderOpen(place, count)
+        : await this.#older(place, span, count)
+      for (const [index, item] of (await this.#read(older.entries, false)).entries()) {
+        if (!item || (wanted && !wanted(item))) continue
+        items.push(item)
+        if (items.length === size) return { items, next: writeCursor(placeOf(older.entries[index]!)) }
+      }
+      hours -= span
+      keys -= older.entries.length
+      place = older.rest
+    }
+    return { items, next: place && place.hour >= oldest ? writeCursor(place) : null }
+  }
+
+  /** The next entries of the hours from `place` back, `count` at most. Quiet hours are asked for many at once. */
+  async #older(place: Place, span: number, count: number): Promise<Older> {
+    const hours = Array.from({ length: span }, (_, index) => place.hour - index * HOUR_MS)
+    const answers = await Promise.all(
+      hours.map((hour, index) =>
+        this.#table.query({
+          index: 'hour',
+          hash: 'h',
+          range: 's',
+          value: `${this.#kind.name}#${hourText(hour)}`,
+          newestFirst: true,
+          limit: count,
+          ...(index === 0 && place.below !== null ? { below: place.below } : {}),
+        }),
+      ),
+    )
+    const cut = answers.findIndex(answer => answer.more)
+    const read = cut < 0 ? answers : answers.slice(0, cut + 1)
+    const all = read.flatMap(answer => answer.entries)
+    const entries = all.slice(0, count)
+    if (cut >= 0 || entries.length < all.length) return { entries, rest: placeOf(entries.at(-1)!) }
+    return { entries, rest: { hour: place.hour - span * HOUR_MS, below: null } }
+  }
+
+  /** The same of open items, which need no walk through the hours. */
+  async #olderOpen({ hour, below }: Place, count: number): Promise<Older> {
+    const { entries, more } = await this.#table.query({
+      index: 'open',
+      hash: 'o',
+      range: 's',
+      value: this.#kind.name,
+      newestFirst: true,
+      limit: count,
+      below: below ?? hourText(hour + HOUR_MS),
+    })
+    return { entries, rest: more && entries.length > 0 ? placeOf(entries.at(-1)!) : null }
+  }
+
+  /** The items of an index's entries, in their order. What is gone or cannot be read is `undefined`. */
+  async #read(entries: readonly Attributes[], consistent: boolean): Promise<(T | undefined)[]> {
+    const stored = await this.#table.getAll(
+      entries.map(entry => entry.pk!.S!),
+      consistent,
+    )
+    const unreadable: string[] = []
+    const items = new Map(
+      stored.map(attributes => {
+        const item = this.#parse(attributes)
+        if (!item) unreadable.push(attributes.pk!.S!)
+        return [attributes.pk!.S!, item]
+      }),
+    )
+    if (unreadable.length > 0) {
+      this.#settings.log.error('items of the ledger cannot be read and are left out of its lists', {
+        code: 'ledger-item-unreadable',
+        count: unreadable.length,
+        items: unreadable.slice(0, 10),
+      })
+    }
+    return entries.map(entry => items.get(entry.pk!.S!))
+  }
+
+  #readOrThrow(stored: Attributes): T {
+    const item = this.#parse(stored)
+    if (!item) throw unreadable(stored.pk!.S!)
+    return item
+  }
+
+  #parse(stored: Attributes): T | undefined {
+    const facts = parse(stored)
+    return facts && this.#kind.read(facts, stored.pk!.S!.slice(this.#kind.name.length + 1), versionOf(stored))
+  }
+
+  /** Without key and version, which are attributes of their own, and without facts that nobody knows yet. */
+  #text(item: T): string {
+    const empty: Readonly<Record<string, unknown>> = { ...this.#kind.empty(item) }
+    const facts = Object.entries(item).filter(
+      ([name, value]) => name === 'request' || (name !== 'version' && value !== empty[name]),
+    )
+    return JSON.stringify(Object.fromEntries(facts))
+  }
+
+  #keys(item: T): Attributes {
+    const { name, key, repositoryId, createdAt, endedAt } = this.#kind
+    const created = new Date(dateable(createdAt(item)) ?? this.#settings.clock.now()).toISOString()
+    const ended = endedAt(item)
+    const repository = repositoryId(item)
+    return {
+      h: { S: `${name}#${created.slice(0, HOUR_CHARACTERS)}` },
+      s: { S: `${created}#${key(item)}` },
+      ...(ended === null
+        ? { o: { S: name }, ...(repository === null ? {} : { p: { S: `${name}#${repository}` } }) }
+        : { t: { N: String(Math.ceil((ended + this.#keepMs) / 1000)) } }),
+    }
+  }
+
+  #pk(key: string): string {
+    return `${this.#kind.name}#${key}`
+  }
+}
+
+/** The calls, and how an item is written down. */
+class Table {
+  readonly #client: DynamoDBClient
+  readonly #name: string
+
+  constructor({ client, table }: DynamoLedgerSettings) {
+    this.#client = client
+    this.#name = table
+  }
+
+  async get(pk: string): Promise<Attributes | undefined> {
+    const answer = await this.#client.send(
+      new GetItemCommand({ TableName: this.#name, Key: { pk: { S: pk } }, ConsistentRead: true }),
+    )
+    return answer.Item
+  }
+
+  getAll(pks: readonly string[], consistent: boolean): Promise<Attributes[]> {
+    const keys = pks.map(pk => ({ pk: { S: pk } }))
+    return batchGet(this.#client, this.#name, keys, consistent)
+  }
+
+  query(query: Parameters<typeof queryKeys>[2]): ReturnType<typeof queryKeys> {
+    return queryKeys(this.#client, this.#name, query)
+  }
+
+  /**
+   * Writes version `version` over the one before it. A conflict answers what is stored, without a second call.
+   *
+   * When the answer to a write is lost the client sends it again, and then finds its own version in its way. That is
+   * told from somebody else's write by its content, and only where something was sent twice: two writers who
+   * happen to write the same must not both be told that they did.
+   */
+  async put(pk: string, version: number, text: string, keys: Attributes): Promise<Put<Attributes>> {
+    const item: Attributes = { pk: { S: pk }, v: { N: String(version) }, ...keys, ...pack(text, pk, keys) }
+    if (itemBytes(item) > MAX_ITEM_BYTES) throw tooLarge(pk, itemBytes(item))
+    try {
+      await this.#client.send(
+        new PutItemCommand({
+          TableName: this.#name,
+          Item: item,
+          ...(version === 1
+            ? { ConditionExpression: 'attribute_not_exists(pk)' }
+            : {
+                ConditionExpression: 'v = :previous',
+                ExpressionAttributeValues: { ':previous': { N: String(version - 1) } },
+              }),
+          ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+        }),
+      )
+      return { ok: true }
+    } catch (error) {
+      if (!(error instanceof ConditionalCheckFailedException)) throw error
+      const current = error.Item ?? (await this.get(pk))
+      const isRetry = (error.$metadata.attempts ?? 1) > 1
+      if (isRetry && current && versionOf(current) === version && unpack(current) === text)
+        return { ok: true }
+      return { ok: false, current }
+    }
+  }
+}
+
+/** Small items stay readable for people; the others are deflated, which makes most of them fit into one unit. */
+function pack(text: string, pk: string, keys: Attributes): Attributes {
+  const plain = { d: { S: text } }
+  if (itemBytes({ pk: { S: pk }, v: { N: '1234567890' }, ...keys, ...plain }) <= UNIT_BYTES) return plain
+  return { z: { B: deflateRawSync(text) } }
+}
+
+/** The JSON of an item as it is stored. @throws Error when it is not deflated text */
+export function unpack(stored: Attributes): string {
+  if (stored.d?.S !== undefined) return stored.d.S
+  if (stored.z?.B !== undefined)
+    return inflateRawSync(stored.z.B, { maxOutputLength: MAX_TEXT_BYTES }).toString()
+  throw new Error('an item without content')
+}
+
+function parse(stored: Attributes): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(unpack(stored))
+    return isRecord(value) && versionOf(stored) >= 1 ? value : undefined
+  } catch {
+    // Neither text nor JSON: the callers say so, with the key.
+    return undefined
+  }
+}
+
+function versionOf(stored: Attributes): number {
+  return Number(stored.v?.N)
+}
+
+function tooLarge(pk: string, bytes: number): TornadeError {
+  const limit = `${MAX_ITEM_BYTES / 1024} KB`
+  return new TornadeError(
+    'payload-too-large',
+    pk === 'gate'
+      ? `The gate has ${bytes} bytes and DynamoDB takes ${limit}: lower limits.runners in tornade.yml`
+      : `${pk} has ${bytes} bytes and DynamoDB takes ${limit} in an item; it was not written`,
+  )
+}
+
+function unreadable(pk: string): TornadeError {
+  return new TornadeError(
+    'input-unreadable',
+    `${pk} in the ledger cannot be read: another version of tornade wrote it, or it was changed by hand`,
+  )
+}
+
+// ------------------------------------------------------------------------------------------------------- pages
+
+/** Created by GitHub's clock, read by ours. */
+const CLOCK_SKEW_MS = 300_000
+/** What one call looks at, at most. */
+const HOURS_PER_PAGE = 31 * 24
+const KEYS_PER_PAGE = 2_000
+/** Fewer than the client has connections (50). */
+const HOURS_AT_ONCE = 32
+/** Where most items may be passed over, this many are looked at at a time: one batch. */
+const FILTERED_KEYS = 100
+
+/** Everything from here back in time: the items of this hour (below a sort key), then those of the hours before. */
+interface Place {
+  /** Start of the hour. */
+  readonly hour: number
+  readonly below: string | null
+}
+interface Older {
+  readonly entries: readonly Attributes[]
+  /** null when there are no more. */
+  readonly rest: Place | null
+}
+
+/** 2026-11-02T09 */
+const HOUR_CHARACTERS = 13
+const LAST_TIME = Date.UTC(9999, 11, 31)
+
+function hourOf(time: number): number {
+  return Math.floor(time / HOUR_MS) * HOUR_MS
+}
+
+function hourText(hour: number): string {
+  return new Date(hour).toISOString().slice(0, HOUR_CHARACTERS)
+}
+
+/** Times that sort as text. */
+function dateable(time: number | null): number | null {
+  return time !== null && time >= 0 && time <= LAST_TIME ? time : null
+}
+
+function placeOf(entry: Attributes): Place {
+  const below = entry.s!.S!
+  return { hour: Date.parse(`${below.slice(0, HOUR_CHARACTERS)}:00Z`), below }
+}
+
+/** A sort key, or an hour. */
+function writeCursor({ hour, below }: Place): string {
+  return Buffer.from(below ?? hourText(hour)).toString('base64url')
+}
+
+function readCursor(cursor: string): Place | undefined {
+  const text = Buffer.from(cursor, 'base64url').toString()
+  const match = /^(\d{4}-\d\d-\d\dT\d\d)(:\d\d:\d\d\.\d{3}Z#[\x21-\x7e]{1,200})?$/.exec(text)
+  const hour = match ? Date.parse(`${match[1]}:00Z`) : Number.NaN
+  if (!match || Number.isNaN(hour)) return undefined
+  return { hour, below: match[2] === undefined ? null : text }
+}
