@@ -1,0 +1,70 @@
+/** Webhook deliveries that did not arrive, and asking for them again. Only the App itself may do this. */
+import type { Client } from './client.ts'
+import { GitHubError, notUnderstood } from './errors.ts'
+
+export interface Delivery {
+  /** A string, because it exceeds 2^53. */
+  readonly id: string
+  /** X-GitHub-Delivery: the same for every attempt. */
+  readonly guid: string
+  readonly deliveredAt: number
+  readonly redelivery: boolean
+  readonly statusCode: number
+  readonly event: string
+  readonly action: string | null
+  readonly installationId: number | null
+  readonly repositoryId: number | null
+}
+
+export async function listFailedDeliveries(
+  request: Client,
+  jwt: string,
+  cursor: string | null,
+): Promise<{ readonly deliveries: readonly Delivery[]; readonly next: string | null }> {
+  const { data, headers } = await request('GET /app/hook/deliveries', {
+    status: 'failure',
+    per_page: 100,
+    ...(cursor === null ? {} : { cursor }),
+    headers: { authorization: `bearer ${jwt}` },
+  })
+  if (!Array.isArray(data)) throw notUnderstood('GET /app/hook/deliveries')
+  const deliveries = data.map(item => ({
+    // Octokit reads a number that is too large for a double as a BigInt, so every digit is here
+    id: String(item.id),
+    guid: item.guid,
+    deliveredAt: Date.parse(item.delivered_at),
+    redelivery: item.redelivery,
+    statusCode: item.status_code,
+    event: item.event,
+    action: item.action,
+    installationId: numberOrNull(item.installation_id),
+    repositoryId: numberOrNull(item.repository_id),
+  }))
+  return { deliveries, next: nextCursor(headers.link) }
+}
+
+/** 202; 404 and 422 where the delivery is not kept any more. */
+export async function redeliver(request: Client, jwt: string, id: string): Promise<'accepted' | 'gone'> {
+  try {
+    await request('POST /app/hook/deliveries/{delivery_id}/attempts', {
+      // Typed as a number, which could not hold it; it only becomes a part of the path
+      delivery_id: id as unknown as number,
+      headers: { authorization: `bearer ${jwt}` },
+    })
+    return 'accepted'
+  } catch (error) {
+    if (error instanceof GitHubError && (error.status === 404 || error.status === 422)) return 'gone'
+    throw error
+  }
+}
+
+/** Octokit types every id as one that might be a BigInt; only those of deliveries are so large. */
+function numberOrNull(id: number | bigint | null): number | null {
+  return id === null ? null : Number(id)
+}
+
+/** `cursor` of the link to the next page. */
+function nextCursor(link: string | undefined): string | null {
+  const url = /<([^>]*)>; *rel="next"/.exec(link ?? '')?.[1]
+  return (url && URL.parse(url)?.searchParams.get('cursor')) || null
+}

@@ -1,0 +1,430 @@
+/** The GitHub port on GitHub's REST API, as an App. */
+import type { Clock, GitHub, GitHubJob, GitHubRun, GitHubScope, JitOutcome, Log } from '../ports.ts'
+import type { AppKey } from './app.ts'
+import { type Client, createClient, type Pace } from './client.ts'
+import { type Delivery, listFailedDeliveries, redeliver } from './deliveries.ts'
+import { GitHubError, notUnderstood } from './errors.ts'
+import { Memo } from './memo.ts'
+import { MINT, ownerAndName, type Token, Tokens } from './tokens.ts'
+
+export interface GitHubSettings {
+  /** Root of the REST API: https://api.github.com, or https://HOST/api/v3 of a GitHub Enterprise Server. */
+  readonly baseUrl?: string
+  /** Where runners are registered. */
+  readonly level?: 'repository' | 'organisation'
+  /** At organisation level: the runner group. At repository level there is only 1. */
+  readonly runnerGroupId?: number
+  readonly timeoutMs?: number
+}
+
+export interface GitHubDeps {
+  /** Asked for every JWT, about once an hour and repository; may throw, and is then asked again with the next call. */
+  readonly appKey: () => Promise<AppKey>
+  readonly clock: Clock
+  readonly log: Log
+  readonly onPace?: (pace: Pace) => void
+  readonly wait?: (ms: number) => Promise<void>
+}
+
+export type RerunOutcome =
+  | { readonly outcome: 'started' }
+  /** The run has other jobs that have not ended. */
+  | { readonly outcome: 'running' }
+  | { readonly outcome: 'gone' }
+  /** It can never be run again, for example because it is a month old. */
+  | { readonly outcome: 'failed'; readonly message: string }
+
+export interface GitHubAdapter extends GitHub {
+  /** POST /repos/{o}/{r}/actions/jobs/{id}/rerun: the job and those that depend on it. */
+  rerunJob(scope: GitHubScope, jobId: number): Promise<RerunOutcome>
+  /** GET /app/hook/deliveries?status=failure, newest first; `cursor` is `next` of the page before. */
+  listFailedDeliveries(
+    cursor: string | null,
+  ): Promise<{ readonly deliveries: readonly Delivery[]; readonly next: string | null }>
+  /** POST /app/hook/deliveries/{id}/attempts */
+  redeliver(id: string): Promise<'accepted' | 'gone'>
+}
+
+const CHECK_NAME = 'tornade'
+const PAGE = 100
+/** Pages looked through for one thing; nobody has a thousand check runs of ours on one commit. */
+const MAX_PAGES = 10
+/** Limits of a check run's output; bytes, because which characters GitHub counts is not said. */
+const TITLE_BYTES = 255
+const SUMMARY_BYTES = 65_535
+/** A new token is not known everywhere at once: https://github.com/octokit/auth-app.js/issues/65 */
+const REPLICATION_MS = 5_000
+const ATTEMPTS = 3
+
+export function createGitHub(settings: GitHubSettings, deps: GitHubDeps): GitHubAdapter {
+  return new RestGitHub(settings, deps)
+}
+
+/** Headers and such of one call on behalf of an installation. */
+interface As {
+  readonly headers: { readonly authorization: string }
+  readonly request: { readonly scope: string }
+}
+
+class RestGitHub implements GitHubAdapter {
+  readonly #client: Client
+  readonly #tokens: Tokens
+  readonly #group: number
+  readonly #organisation: boolean
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #wait: (ms: number) => Promise<void>
+  /** Refusals that GitHub shows; its lists lag behind its writes. */
+  readonly #reported = new Memo<true>(1000)
+
+  constructor(settings: GitHubSettings, { appKey, clock, log, onPace = () => {}, wait = sleep }: GitHubDeps) {
+    const { baseUrl = 'https://api.github.com', timeoutMs = 10_000 } = settings
+    this.#organisation = settings.level === 'organisation'
+    this.#group = this.#organisation ? (settings.runnerGroupId ?? 1) : 1
+    this.#clock = clock
+    this.#log = log
+    this.#wait = wait
+    this.#client = createClient({ baseUrl, timeoutMs, clock, log, onPace })
+    const registration = this.#organisation
+      ? { organization_self_hosted_runners: 'write' }
+      : { administration: 'write' }
+    const permissions = { ...registration, actions: 'write', checks: 'write', metadata: 'read' }
+    this.#tokens = new Tokens({ appKey, request: this.#client, permissions, clock, log })
+  }
+
+  async createJitConfig(scope: GitHubScope, name: string, labels: readonly string[]): Promise<JitOutcome> {
+    const runner = { name, labels: [...labels], runner_group_id: this.#group, work_folder: '_work' }
+    try {
+      const { data } = await this.#as(scope, as =>
+        this.#organisation
+          ? this.#client('POST /orgs/{org}/actions/runners/generate-jitconfig', {
+              ...as,
+              ...runner,
+              org: ownerOf(scope),
+            })
+          : this.#client('POST /repos/{owner}/{repo}/actions/runners/generate-jitconfig', {
+              ...as,
+              ...runner,
+              ...where(scope),
+            }),
+      )
+      const { runner: created, encoded_jit_config: encodedJitConfig } = data ?? {}
+      if (typeof created?.id !== 'number' || !encodedJitConfig) throw notUnderstood('generate-jitconfig')
+      return { outcome: 'created', runnerId: created.id, name: created.name, encodedJitConfig }
+    } catch (error) {
+      return jitFailure(error)
+    }
+  }
+
+  async removeRunner(scope: GitHubScope, runnerId: number): Promise<'removed' | 'gone' | 'busy'> {
+    const runner = { runner_id: runnerId }
+    try {
+      await this.#as(scope, as =>
+        this.#organisation
+          ? this.#client('DELETE /orgs/{org}/actions/runners/{runner_id}', {
+              ...as,
+              ...runner,
+              org: ownerOf(scope),
+            })
+          : this.#client('DELETE /repos/{owner}/{repo}/actions/runners/{runner_id}', {
+              ...as,
+              ...runner,
+              ...where(scope),
+            }),
+      )
+      return 'removed'
+    } catch (error) {
+      if (answered(error, 404)) return 'gone'
+      if (answered(error, 422)) return 'busy'
+      throw error
+    }
+  }
+
+  /** Servers that do not know `name` answer with all runners, so every page is looked through. */
+  async findRunner(
+    scope: GitHubScope,
+    name: string,
+  ): Promise<{ readonly id: number; readonly busy: boolean } | null> {
+    const found = await this.#find(
+      async page => {
+        const query = { name, per_page: PAGE, page }
+        const { data } = await this.#as(scope, as =>
+          this.#organisation
+            ? this.#client('GET /orgs/{org}/actions/runners', { ...as, ...query, org: ownerOf(scope) })
+            : this.#client('GET /repos/{owner}/{repo}/actions/runners', { ...as, ...query, ...where(scope) }),
+        )
+        if (!Array.isArray(data?.runners)) throw notUnderstood('runners')
+        return data.runners
+      },
+      runner => runner.name === name,
+    )
+    return found && { id: found.id, busy: found.busy }
+  }
+
+  async getJob(scope: GitHubScope, jobId: number): Promise<GitHubJob | null> {
+    const answer = await orNull(
+      this.#as(scope, as =>
+        this.#client('GET /repos/{owner}/{repo}/actions/jobs/{job_id}', {
+          ...as,
+          ...where(scope),
+          job_id: jobId,
+        }),
+      ),
+    )
+    if (!answer) return null
+    const { status, conclusion, runner_id, runner_name, started_at, completed_at } = answer.data
+    if (typeof status !== 'string') throw notUnderstood('job')
+    const begun = status === 'in_progress' || status === 'completed'
+    return {
+      // requested and pending: held by something that opens later, as an environment does
+      status: begun || status === 'queued' ? status : 'waiting',
+      conclusion,
+      // A job that no runner took has the runner 0, without a name
+      runnerId: runner_id || null,
+      runnerName: runner_name || null,
+      // Before its start, GitHub gives the time when it was queued
+      startedAt: begun ? momentOf(started_at) : null,
+      completedAt: momentOf(completed_at),
+    }
+  }
+
+  async getRun(scope: GitHubScope, runId: number): Promise<GitHubRun | null> {
+    const answer = await orNull(
+      this.#as(scope, as =>
+        this.#client('GET /repos/{owner}/{repo}/actions/runs/{run_id}', {
+          ...as,
+          ...where(scope),
+          run_id: runId,
+          exclude_pull_requests: true,
+        }),
+      ),
+    )
+    if (!answer) return null
+    const { event, head_branch, path } = answer.data
+    if (typeof event !== 'string') throw notUnderstood('run')
+    // null when the fork was deleted: https://github.com/github/rest-api-description/issues/1586
+    const head: { readonly id: number | bigint } | null = answer.data.head_repository
+    return { event, headBranch: head_branch, headRepositoryId: head === null ? null : Number(head.id), path }
+  }
+
+  async cancelRun(scope: GitHubScope, runId: number): Promise<void> {
+    try {
+      await this.#as(scope, as =>
+        this.#client('POST /repos/{owner}/{repo}/actions/runs/{run_id}/cancel', {
+          ...as,
+          ...where(scope),
+          run_id: runId,
+        }),
+      )
+    } catch (error) {
+      if (!answered(error, 404, 409)) throw error
+    }
+  }
+
+  async reportRefusal(
+    scope: GitHubScope,
+    check: {
+      readonly externalId: string
+      readonly headSha: string
+      readonly title: string
+      readonly summary: string
+    },
+  ): Promise<void> {
+    const key = `${scope.repository.id} ${check.headSha} ${check.externalId}`
+    await this.#reported.get(key, async () => {
+      try {
+        if (!(await this.#findCheck(scope, check.headSha, check.externalId)))
+          await this.#createCheck(scope, check)
+      } catch (error) {
+        // The commit is not there for us, and will not be: the run can still be cancelled, and the ledger says why
+        if (!answered(error, 404, 422)) throw error
+        this.#log.error('GitHub takes no check run for this commit', {
+          repository: scope.repository.name,
+          commit: check.headSha,
+          reason: error.detail,
+        })
+      }
+      return true
+    })
+  }
+
+  async rerunJob(scope: GitHubScope, jobId: number): Promise<RerunOutcome> {
+    try {
+      await this.#as(scope, as =>
+        this.#client('POST /repos/{owner}/{repo}/actions/jobs/{job_id}/rerun', {
+          ...as,
+          ...where(scope),
+          job_id: jobId,
+        }),
+      )
+      return { outcome: 'started' }
+    } catch (error) {
+      if (answered(error, 404)) return { outcome: 'gone' }
+      if (!answered(error, 403, 422) || error.retryAfterSeconds !== null) throw error
+      // "The workflow run containing this job is already running"
+      if (/already running/i.test(error.detail)) return { outcome: 'running' }
+      return { outcome: 'failed', message: error.detail }
+    }
+  }
+
+  async listFailedDeliveries(
+    cursor: string | null,
+  ): Promise<{ readonly deliveries: readonly Delivery[]; readonly next: string | null }> {
+    return listFailedDeliveries(this.#client, await this.#tokens.app(), cursor)
+  }
+
+  async redeliver(id: string): Promise<'accepted' | 'gone'> {
+    return redeliver(this.#client, await this.#tokens.app(), id)
+  }
+
+  async #findCheck(scope: GitHubScope, ref: string, externalId: string): Promise<boolean> {
+    const found = await this.#find(
+      async page => {
+        const { data } = await this.#as(scope, as =>
+          this.#client('GET /repos/{owner}/{repo}/commits/{ref}/check-runs', {
+            ...as,
+            ...where(scope),
+            ref,
+            check_name: CHECK_NAME,
+            filter: 'all',
+            per_page: PAGE,
+            page,
+          }),
+        )
+        if (!Array.isArray(data?.check_runs)) throw notUnderstood('check-runs')
+        return data.check_runs
+      },
+      run => run.external_id === externalId,
+    )
+    return found !== null
+  }
+
+  async #createCheck(
+    scope: GitHubScope,
+    {
+      externalId,
+      headSha,
+      title,
+      summary,
+    }: {
+      readonly externalId: string
+      readonly headSha: string
+      readonly title: string
+      readonly summary: string
+    },
+  ): Promise<void> {
+    const output = { title: cut(title, TITLE_BYTES), summary: cut(summary, SUMMARY_BYTES) }
+    await this.#as(scope, as =>
+      this.#client('POST /repos/{owner}/{repo}/check-runs', {
+        ...as,
+        ...where(scope),
+        name: CHECK_NAME,
+        head_sha: headSha,
+        external_id: externalId,
+        status: 'completed',
+        conclusion: 'failure',
+        output,
+      }),
+    )
+  }
+
+  async #find<T>(load: (page: number) => Promise<T[]>, wanted: (item: T) => boolean): Promise<T | null> {
+    for (let page = 1; page <= MAX_PAGES; page++) {
+      const items = await load(page)
+      const found = items.find(wanted)
+      if (found !== undefined) return found
+      if (items.length < PAGE) return null
+    }
+    return null
+  }
+
+  /** Calls with the installation's token, and again where GitHub does not know that: then nothing was done. */
+  async #as<T>(scope: GitHubScope, call: (as: As) => Promise<T>): Promise<T> {
+    let token = await this.#tokens.get(scope)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call(asToken(token))
+      } catch (error) {
+        if (!isUnknownToken(error) || attempt === ATTEMPTS) throw error
+        const { installationId, createdAt } = token
+        if (this.#clock.now() - createdAt < REPLICATION_MS) {
+          await this.#wait(attempt * 1000)
+        } else if (error.status === 401) {
+          const where = { repository: scope.repository.name, installation: installationId }
+          this.#log.warn('GitHub does not know an installation token any more', where)
+          this.#tokens.forget(scope, token)
+          token = await this.#tokens.get(scope)
+        } else throw error
+      }
+    }
+  }
+}
+
+/** 403 too: https://github.com/octokit/auth-app.js/issues/589 (its rights can be known later than the token itself) */
+function isUnknownToken(error: unknown): error is GitHubError {
+  return answered(error, 401) || (answered(error, 403) && /not accessible/i.test(error.detail))
+}
+
+function asToken({ token, installationId }: Token): As {
+  return {
+    headers: { authorization: `token ${token}` },
+    request: { scope: `installation:${installationId}` },
+  }
+}
+
+/** What a failed registration means; throws where it is not known whether there is one now. */
+function jitFailure(error: unknown): JitOutcome {
+  if (!(error instanceof GitHubError)) throw error
+  const { status, retryAfterSeconds, detail } = error
+  if (retryAfterSeconds !== null) return { outcome: 'paused', retryAfterSeconds }
+  if (answered(error, 409)) return { outcome: 'name-taken' }
+  // 401: GitHub does not know the App's key, which is nothing that a job should be refused for
+  if (status === null || status >= 500 || status < 400 || status === 401 || status === 408) throw error
+  return { outcome: 'failed', message: detail }
+}
+
+/** True for these answers to the call itself, not to the request for a token before it. */
+function answered(error: unknown, ...statuses: readonly number[]): error is GitHubError {
+  return (
+    error instanceof GitHubError &&
+    error.status !== null &&
+    statuses.includes(error.status) &&
+    error.operation !== MINT
+  )
+}
+
+async function orNull<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer
+  } catch (error) {
+    if (answered(error, 404)) return null
+    throw error
+  }
+}
+
+function where({ repository }: GitHubScope): { owner: string; repo: string } {
+  const [owner, repo] = ownerAndName(repository.name)
+  return { owner, repo }
+}
+
+function ownerOf({ repository }: GitHubScope): string {
+  return ownerAndName(repository.name)[0]
+}
+
+function momentOf(time: string | null): number | null {
+  const at = time === null ? Number.NaN : Date.parse(time)
+  return Number.isNaN(at) ? null : at
+}
+
+/** The longest beginning of `text` that fits, in whole characters. */
+function cut(text: string, bytes: number): string {
+  const encoded = Buffer.from(text)
+  if (encoded.length <= bytes) return text
+  let end = bytes - 3
+  while (((encoded[end] ?? 0) & 0xc0) === 0x80) end--
+  return `${encoded.toString('utf8', 0, end)}…`
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms))
+}
