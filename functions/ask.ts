@@ -2,11 +2,11 @@
 import type { Job, JobEvent } from './core/types.ts'
 import type { Ports } from './ports.ts'
 
-/** What GitHub knows of `job`, told as the delivery that would have said it; null while the job is queued. */
+/** What GitHub knows of `job`, told as the delivery that would have said it; null while it waits behind a gate. */
 export async function askGitHub(
   { clock, github }: Pick<Ports, 'clock' | 'github'>,
   { request }: Job,
-): Promise<Extract<JobEvent, { kind: 'in_progress' | 'completed' }> | null> {
+): Promise<JobEvent | null> {
   const { repository, installationId } = request
   const known = await github.getJob({ repository, installationId }, request.jobId)
   const runner = known?.runnerId && known.runnerName ? { id: known.runnerId, name: known.runnerName } : null
@@ -20,7 +20,7 @@ export async function askGitHub(
       runner,
       startedAt: runner && (known?.startedAt ?? null),
     }
-  return known.status === 'in_progress' && runner
-    ? { kind: 'in_progress', at: known.startedAt ?? clock.now(), request, runner }
-    : null
+  if (known.status === 'in_progress' && runner)
+    return { kind: 'in_progress', at: known.startedAt ?? clock.now(), request, runner }
+  return known.status === 'queued' ? { kind: 'queued', at: clock.now(), request } : null
 }

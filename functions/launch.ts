@@ -15,6 +15,7 @@ import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
 import type { EventsMessage, LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { refillGate } from './refill.ts'
+import { deregister } from './registration.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
 import { type StartResult, startRunner } from './start.ts'
 import { changeGate, create, update } from './update.ts'
@@ -28,6 +29,11 @@ const LEASE_MARGIN_MS = 30_000
 /** A delivery that comes this late may be about a job that is long over. */
 const ASK_GITHUB_AFTER_MS = 5 * 60_000
 const LONGEST_DELAY_SECONDS = 900
+
+/** GitHub takes a job back from a runner that does not pick it up within this time. */
+const ASSIGNMENT_SECONDS = 60
+
+type RelaunchMessage = Extract<LaunchMessage, { kind: 'relaunch' }>
 
 interface Asking {
   readonly candidate: Candidate
@@ -109,12 +115,7 @@ export function launch(
       case 'relaunch': {
         const job = await ledger.jobs.get(message.jobKey)
         if (!job || !needsRunner(job) || job.runner !== message.after) return null
-        const missed = message.cause === 'retry' ? await askGitHub(ports, job) : null
-        if (missed) {
-          // No runner will ever get this job: its delivery is late, or was lost.
-          await queues.send('events', [{ body: missed }])
-          return null
-        }
+        if (message.cause === 'retry' && !(await isLeftAlone(job, message))) return null
         return prepareAgain(job, message.cause)
       }
     }
@@ -154,6 +155,20 @@ export function launch(
       runner: runnerName(config.marker, request.key, 1),
       replaces: null,
     }
+  }
+
+  /** True when GitHub has given neither the job to a runner nor the runner to a job, and will not. */
+  async function isLeftAlone(job: Job, message: RelaunchMessage): Promise<boolean> {
+    const news = await askGitHub(ports, job)
+    if (news && news.kind !== 'queued') {
+      // Its delivery is late, or was lost.
+      await queues.send('events', [{ body: news }])
+      return false
+    }
+    const former = await ledger.runners.get(message.after)
+    if (!former || former.job || (await deregister(ports, former)) === 'gone') return true
+    await queues.send('launch', [{ body: message, delaySeconds: ASSIGNMENT_SECONDS }])
+    return false
   }
 
   async function prepareAgain(job: Job, cause: 'retry' | 'replacement'): Promise<Candidate | null> {

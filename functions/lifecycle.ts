@@ -20,11 +20,12 @@ import {
   withCost,
 } from './core/lifecycle.ts'
 import { jobFor, pairAnew } from './core/pairing.ts'
-import { jobKeyOf, registrationName, runnerOf } from './core/plan.ts'
+import { jobKeyOf, runnerOf } from './core/plan.ts'
 import type { GitHubRunnerRef, Job, JobEvent, Runner, RunnerEvent } from './core/types.ts'
 import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
+import { deregister } from './registration.ts'
 import { changeGate, create, update } from './update.ts'
 
 /** It stops runners and starts none. */
@@ -265,14 +266,9 @@ export function lifecycle(
   }
 
   /** What a runner that ran nothing leaves behind. */
-  async function cleanUp({ name, launch, registration, ticketKey }: Runner): Promise<void> {
-    if (ticketKey) await tickets.remove(ticketKey)
-    if (!launch) return
-    const { repository, installationId } = launch
-    const scope = { repository, installationId }
-    // Its registration is written down only after GitHub has made it.
-    const known = registration ?? (await github.findRunner(scope, registrationName(name, 1)))
-    if (known) await github.removeRunner(scope, known.id)
+  async function cleanUp(runner: Runner): Promise<void> {
+    if (runner.ticketKey) await tickets.remove(runner.ticketKey)
+    await deregister(ports, runner)
   }
 
   async function launchAgain(jobKey: string, after: string, cause: 'retry' | 'replacement'): Promise<void> {

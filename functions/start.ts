@@ -29,6 +29,8 @@ export type StartResult =
 
 type StartPorts = Pick<Ports, 'clock' | 'compute' | 'github' | 'ledger' | 'log' | 'metrics' | 'tickets'>
 
+/** How long a runner waits for its ticket. */
+const TICKET_WAIT_MS = 3 * 60_000
 /** A ticket is taken within minutes or never. */
 const TICKET_LIFE_MS = 15 * 60_000
 /** Names tried for one runner: each is taken only where a crash lost the JIT config of the one before. */
@@ -46,6 +48,8 @@ export async function startRunner(
   const before = resumed ? await ports.ledger.runners.get(claim.runner) : undefined
   if (before && isLost(before, job.key)) return { outcome: 'lost' }
   if (before && (before.job || (await isArmed(ports, before)))) return { outcome: 'not-needed' }
+  // It has waited for its ticket in vain, and is gone.
+  if (before?.startedAt && ports.clock.now() - before.startedAt > TICKET_WAIT_MS) return { outcome: 'lost' }
   const started = await startTask(ports, job, claim)
   if (started.outcome !== 'started') return started
   return arm(ports, config, job, started.claim, started)

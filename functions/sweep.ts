@@ -74,6 +74,9 @@ export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
         const job = await ledger.jobs.get(action.jobKey)
         const event = job && (await askGitHub(ports, job))
         if (event?.kind === 'completed') await eventsQueue(event)
+        // The gate was opened, and nobody heard of it.
+        if (event?.kind === 'queued' && job?.queuedAt === null)
+          await launchQueue({ kind: 'job', request: job.request, queuedAt: event.at })
         return
       }
     }

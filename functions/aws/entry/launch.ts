@@ -1,0 +1,71 @@
+/** The launch function: starts tasks and builds, arms them with JIT configs, and keeps the ledger. */
+import { createGitHub } from '../../github/github.ts'
+import { queueLambda } from '../../lambda.ts'
+import { launch } from '../../launch.ts'
+import { dynamoClient } from '../dynamodb.ts'
+import { compiledConfig, variables } from '../environment.ts'
+import { iamRoleId, LaunchCompute } from '../launch-compute.ts'
+import { DynamoLedger } from '../ledger.ts'
+import { SqsQueue } from '../queue.ts'
+import { ssmAppKey, ssmParameters } from '../secrets.ts'
+import { telemetry } from '../telemetry.ts'
+import { DynamoTickets } from '../tickets.ts'
+
+const [stage, region, launchQueue, eventsQueue, ledgerTable, ticketsTable, appId, appPrivateKey] = variables(
+  'TORNADE_STAGE',
+  'AWS_REGION',
+  'TORNADE_LAUNCH_QUEUE_URL',
+  'TORNADE_EVENTS_QUEUE_URL',
+  'TORNADE_LEDGER_TABLE',
+  'TORNADE_TICKETS_TABLE',
+  'TORNADE_APP_ID',
+  'TORNADE_APP_KEY',
+)
+const [cluster, taskX64, taskArm64, subnets, securityGroup] = variables(
+  'TORNADE_CLUSTER',
+  'TORNADE_TASK_X64',
+  'TORNADE_TASK_ARM64',
+  'TORNADE_SUBNETS',
+  'TORNADE_SECURITY_GROUP',
+)
+const [project, imageX64, imageArm64, runnerRole, runnerRoleId, jobRoles] = variables(
+  'TORNADE_BUILD_PROJECT',
+  'TORNADE_BUILD_IMAGE_X64',
+  'TORNADE_BUILD_IMAGE_ARM64',
+  'TORNADE_RUNNER_ROLE',
+  'TORNADE_RUNNER_ROLE_ID',
+  'TORNADE_JOB_ROLES',
+)
+
+const clock = Date
+const { log, metrics, flushing } = telemetry('launch', stage)
+const client = dynamoClient()
+const compute = new LaunchCompute(
+  {
+    cluster,
+    taskDefinitions: { x64: taskX64, arm64: taskArm64 },
+    container: 'runner',
+    subnets: subnets.split(','),
+    securityGroups: [securityGroup],
+    roles: { plain: { arn: runnerRole, id: runnerRoleId }, jobs: { arnPrefix: jobRoles } },
+    codebuild: {
+      project,
+      command: '/opt/tornade/entrypoint',
+      imageParameters: { x64: imageX64, arm64: imageArm64 },
+    },
+  },
+  { parameters: ssmParameters(), roleId: iamRoleId() },
+  clock,
+)
+const ports = {
+  clock,
+  log,
+  metrics,
+  compute,
+  queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
+  github: createGitHub({}, { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
+  tickets: new DynamoTickets({ client, table: ticketsTable, clock }),
+  ledger: new DynamoLedger({ client, table: ledgerTable, clock, log }),
+}
+
+export const handler = flushing(queueLambda(launch(ports, compiledConfig()), ports))

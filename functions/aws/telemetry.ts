@@ -1,0 +1,45 @@
+/** Logs and metrics of a deployed function: JSON lines, and CloudWatch's embedded metric format among them. */
+import { Logger } from '@aws-lambda-powertools/logger'
+import { Metrics as EmbeddedMetrics, MetricUnit } from '@aws-lambda-powertools/metrics'
+import type { Context } from 'aws-lambda'
+import type { Log, Metrics } from '../ports.ts'
+
+/** Namespace of every metric; alarms in infra/ name it. */
+export const NAMESPACE = 'tornade'
+
+export interface Telemetry {
+  readonly log: Log
+  readonly metrics: Metrics
+  /** Writes out what was counted when the invocation ends, however it ends: one line for all of it. */
+  flushing<Event, Result>(
+    handler: (event: Event, context: Context) => Promise<Result>,
+  ): (event: Event, context: Context) => Promise<Result>
+}
+
+/** @param service name of the function */
+export function telemetry(service: string, stage: string): Telemetry {
+  const logger = new Logger({ serviceName: service })
+  const embedded = new EmbeddedMetrics({
+    namespace: NAMESPACE,
+    // Powertools makes the service a dimension. With one name for all functions a metric is that of its stage, and costs
+    // once.
+    serviceName: NAMESPACE,
+    defaultDimensions: { stage },
+  })
+  return {
+    log: {
+      debug: (message, fields = {}) => logger.debug(message, fields),
+      info: (message, fields = {}) => logger.info(message, fields),
+      warn: (message, fields = {}) => logger.warn(message, fields),
+      error: (message, fields = {}) => logger.error(message, fields),
+    },
+    metrics: { count: (name, value = 1) => embedded.addMetric(name, MetricUnit.Count, value) },
+    flushing: handler => async (event, context) => {
+      try {
+        return await handler(event, context)
+      } finally {
+        embedded.publishStoredMetrics()
+      }
+    },
+  }
+}

@@ -1,0 +1,133 @@
+import { inspect } from 'node:util'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import {
+  type AppKey,
+  SECRETS_TTL_MS,
+  SsmSecrets,
+  ssmAppKey,
+  ssmParameters,
+} from '../../functions/aws/secrets.ts'
+import type { FaultName } from './wire/faults.ts'
+import { WIRE_CREDENTIALS, Wire } from './wire/server.ts'
+
+const NAMES = {
+  webhook: '/tornade/test/webhook-secret',
+  webhookPrevious: '/tornade/test/webhook-secret-previous',
+  appId: '/tornade/test/app-id',
+  appPrivateKey: '/tornade/test/app-private-key',
+}
+const PEM = '-----BEGIN RSA PRIVATE KEY-----\ncanary-key\n-----END RSA PRIVATE KEY-----\n'
+const ATTEMPTS = 3
+const SESSION = 'canary-session-token'
+
+let wire: Wire
+let now: number
+let secrets: SsmSecrets
+let appKey: () => Promise<AppKey>
+beforeEach(async () => {
+  wire = await Wire.start()
+  now = 0
+  const read = ssmParameters({
+    region: wire.region,
+    endpoint: wire.url,
+    credentials: () => ({ ...WIRE_CREDENTIALS, sessionToken: SESSION }),
+  })
+  secrets = new SsmSecrets(NAMES, read, { now: () => now })
+  appKey = ssmAppKey(NAMES, read, { now: () => now })
+  wire.ssm.parameters.set(NAMES.webhook, 'canary-current')
+  wire.ssm.parameters.set(NAMES.appId, '12345\n')
+  wire.ssm.parameters.set(NAMES.appPrivateKey, PEM)
+})
+afterEach(async () => {
+  await wire.close()
+  expect(wire.refused).toEqual([])
+})
+
+describe('secrets', () => {
+  it('are read decrypted, in one call', async () => {
+    expect(await secrets.webhook()).toEqual(['canary-current'])
+    expect(wire.calls.map(({ operation, input }) => [operation, input])).toEqual([
+      ['GetParameters', { Names: [NAMES.webhook, NAMES.webhookPrevious], WithDecryption: true }],
+    ])
+    expect(wire.calls[0]!.signed).toMatchObject({
+      service: 'ssm',
+      headers: expect.arrayContaining(['x-amz-security-token']),
+    })
+  })
+
+  it('are two while the webhook secret is rotated, without the line ends of files', async () => {
+    wire.ssm.parameters.set(NAMES.webhook, 'new\n')
+    wire.ssm.parameters.set(NAMES.webhookPrevious, 'old\r\n')
+    expect(await secrets.webhook()).toEqual(['new', 'old'])
+  })
+
+  it('have the key of the App', async () => {
+    expect(await appKey()).toEqual({ appId: '12345', privateKey: PEM })
+    expect(wire.calls[0]!.input).toEqual({
+      Names: [NAMES.appId, NAMES.appPrivateKey],
+      WithDecryption: true,
+    })
+  })
+
+  it('are kept for some minutes, and read once for all who ask meanwhile', async () => {
+    const all = await Promise.all(Array.from({ length: 20 }, () => secrets.webhook()))
+    expect(new Set(all).size).toBe(1)
+    wire.ssm.parameters.set(NAMES.webhook, 'canary-next')
+    now = SECRETS_TTL_MS - 1
+    expect(await secrets.webhook()).toEqual(['canary-current'])
+    expect(wire.calls).toHaveLength(1)
+    now = SECRETS_TTL_MS
+    await Promise.all(Array.from({ length: 20 }, () => secrets.webhook()))
+    expect(await secrets.webhook()).toEqual(['canary-next'])
+    expect(wire.calls).toHaveLength(2)
+  })
+
+  it.each<FaultName>(['GetParameters: lost after', 'parameters server error', 'GetParameters: throttled'])(
+    'survive one failure: %s',
+    async fault => {
+      wire.play(fault)
+      expect(await secrets.webhook()).toEqual(['canary-current'])
+      expect(wire.calls).toHaveLength(2)
+    },
+  )
+
+  it.each<[FaultName, number, RegExp]>([
+    ['GetParameters: lost before', ATTEMPTS, /got no answer/],
+    ['parameters server error', ATTEMPTS, /InternalServerError/],
+    ['GetParameters: throttled', ATTEMPTS, /ThrottlingException/],
+    ['parameters denied', 1, /not authorized to perform: ssm:GetParameters/],
+    ['wrong signature', 1, /InvalidSignatureException/],
+  ])('heal on the next call after a failed read: %s', async (fault, times, message) => {
+    wire.play(fault, times)
+    const failed = await Promise.allSettled([appKey(), appKey()])
+    for (const result of failed) {
+      expect(result).toMatchObject({
+        status: 'rejected',
+        reason: { message: expect.stringMatching(message) },
+      })
+      expect(inspect(result, { depth: 10 })).not.toContain('canary')
+    }
+    expect(wire.calls).toHaveLength(times)
+    expect(await appKey()).toMatchObject({ appId: '12345' })
+  })
+
+  it('name the parameter that does not exist, and find it once it does', async () => {
+    wire.ssm.parameters.delete(NAMES.webhook)
+    wire.ssm.parameters.set(NAMES.webhookPrevious, 'canary-old')
+    const error = await secrets.webhook().catch((error: unknown) => error)
+    expect(error).toMatchObject({
+      code: 'config-unreadable',
+      message: expect.stringContaining(`SSM has no parameter ${NAMES.webhook}`),
+    })
+    expect(inspect(error)).not.toContain('canary')
+    wire.ssm.parameters.set(NAMES.webhook, 'canary-current')
+    expect(await secrets.webhook()).toEqual(['canary-current', 'canary-old'])
+  })
+
+  it('show up in nothing that is printed of them', async () => {
+    await secrets.webhook()
+    await appKey()
+    expect(inspect([secrets, appKey], { depth: 10 })).not.toContain('canary')
+    expect(JSON.stringify([secrets, appKey])).not.toContain('canary')
+  })
+})
