@@ -1,6 +1,6 @@
 /**
  * Loads serverless.yml, with the files that it includes and the variables of Serverless worked out: ${file(path)},
- * ${self:address} and ${sls:stage}. It remembers what came from which file, so that a fault names the place in the
+ * ${self:address}, ${param:name} and ${sls:stage}. It remembers what came from which file, so that a fault names the place in the
  * file that a person has to open.
  */
 import { readFile } from 'node:fs/promises'
@@ -41,11 +41,14 @@ export async function loadTemplates(root: string, stage: string, faults: Faults)
 
 const MAIN = 'serverless.yml'
 
-/** A variable of Serverless; ${AWS::Region} and its like belong to CloudFormation. */
-const VARIABLE = /\$\{(?!AWS::)([^{}]*)\}/g
-const VARIABLE_ALONE = /^\$\{(?!AWS::)([^{}]*)\}$/
-/** self:address, or file(path) and file(path):address */
-const EXPRESSION = /^(?:self:([\w.-]+)|file\(([^()]+)\)(?::([\w.-]+))?)$/
+/**
+ * A variable of Serverless. What begins with a capital or an exclamation mark (${AWS::Region}, ${LedgerTable.Arn},
+ * ${!aws:userid}) is left for CloudFormation's Fn::Sub, by Serverless as well.
+ */
+const VARIABLE = /\$\{(?![A-Z!])([^{}]*)\}/g
+const VARIABLE_ALONE = /^\$\{(?![A-Z!])([^{}]*)\}$/
+/** self:address, or file(path) and file(path):address, or param:name */
+const EXPRESSION = /^(?:self:([\w.-]+)|file\(([^()]+)\)(?::([\w.-]+))?|param:(\w+))$/
 
 class Loader {
   readonly #root: string
@@ -129,7 +132,7 @@ class Loader {
       end = match.index + match[0].length
     }
     resolved += text.slice(end)
-    if (/\$\{(?!AWS::)/.test(text.replaceAll(VARIABLE, ''))) {
+    if (/\$\{(?![A-Z!])/.test(text.replaceAll(VARIABLE, ''))) {
       this.#faults.add(where, `the local stack does not know variables within variables: ${text}`)
     }
     return resolved
@@ -137,18 +140,26 @@ class Loader {
 
   async #variable(expression: string, where: string, open: readonly string[]): Promise<unknown> {
     if (expression === 'sls:stage') return this.#stage
-    const [known, selfAddress, file, fileAddress] = EXPRESSION.exec(expression) ?? []
+    const [known, selfAddress, file, fileAddress, param] = EXPRESSION.exec(expression) ?? []
     if (known === undefined || (file !== undefined && !isInside(file))) {
       this.#faults.add(where, `the local stack does not know the variable \${${expression}}`)
     } else if (open.includes(expression)) {
       this.#faults.add(where, `\${${expression}} refers to itself`)
     } else {
       const tree = file === undefined ? this.#tree : await this.#file(normalize(file))
-      const value = descend(tree, selfAddress ?? fileAddress)
+      const value = param === undefined ? descend(tree, selfAddress ?? fileAddress) : this.#param(param)
       if (value === undefined) this.#faults.add(where, `\${${expression}} leads nowhere`)
       return this.#resolve(value, where, [...open, expression])
     }
     return ''
+  }
+
+  /** What `params` says for this stage, else for all: https://github.com/oss-serverless/osls/blob/4.x/docs/guides/parameters.md */
+  #param(name: string): unknown {
+    return ['default', this.#stage].reduce<unknown>(
+      (value, stage) => child(child(child(this.#tree, 'params'), stage), name) ?? value,
+      undefined,
+    )
   }
 }
 

@@ -171,6 +171,17 @@ const LambdaFunction = z
     path: ['maximumRetryAttempts'],
   })
 
+/** Limits of the API that the local stack does not have: it answers everyone. */
+const StageExtension = z.strictObject({
+  Properties: z.strictObject({
+    DefaultRouteSettings: z.strictObject({
+      DetailedMetricsEnabled: noBearing,
+      ThrottlingBurstLimit: noBearing,
+      ThrottlingRateLimit: noBearing,
+    }),
+  }),
+})
+
 const Service = z.strictObject({
   service: z.string(),
   provider: z.strictObject({
@@ -189,12 +200,22 @@ const Service = z.strictObject({
     versionFunctions: noBearing,
   }),
   functions: z.record(z.string(), LambdaFunction),
-  // Read by readResources.
-  resources: z.array(z.strictObject({ Resources: z.record(z.string(), z.unknown()), Outputs: noBearing })),
+  resources: z.array(
+    z.strictObject({
+      // Read by readResources.
+      Resources: noBearing,
+      Conditions: noBearing,
+      Outputs: noBearing,
+      Parameters: noBearing,
+      extensions: z.strictObject({ HttpApiStage: StageExtension }).optional(),
+    }),
+  ),
   configValidationMode: noBearing,
   custom: noBearing,
   frameworkVersion: noBearing,
   package: noBearing,
+  // Read by templates.ts.
+  params: noBearing,
 })
 type Service = z.infer<typeof Service>
 
@@ -225,6 +246,7 @@ const PASSED_OVER: ReadonlySet<string> = new Set([
   'AWS::KMS::Key',
   'AWS::Logs::LogGroup',
   'AWS::SecretsManager::Secret',
+  'AWS::SNS::Subscription',
   'AWS::SNS::Topic',
   'AWS::SSM::Parameter',
 ])
@@ -237,6 +259,8 @@ const Resource = z.strictObject({
   Metadata: noBearing,
   UpdateReplacePolicy: noBearing,
 })
+/** What is passed over may be there or not. */
+const PassedOverResource = Resource.extend({ Condition: noBearing })
 
 const SqsQueue = z.strictObject({
   QueueName: z.string(),
@@ -258,6 +282,11 @@ const EventsRule = z.strictObject({
   Name: noBearing,
 })
 type EventsRule = z.infer<typeof EventsRule>
+
+/** A rule whose targets are all resources of this stack. */
+const RuleToResources = z.object({ Targets: z.array(z.object({ Arn })).min(1) })
+/** The project whose builds are runners (DeploymentNames.buildProject); all others build images, which nothing here runs. */
+const RUNNER_PROJECT = 'BuildProject'
 
 /** A policy that lets named rules send; of other statements the local stack could not say what they allow. */
 const QueuePolicy = z.strictObject({
@@ -290,38 +319,59 @@ interface Resources {
 /** Everything below `resources` of serverless.yml. What has the wrong shape there is Service's to say. */
 function readResources(templates: Templates, reader: Reader): Resources {
   const found: Resources = { queues: new Map(), rules: new Map(), policies: new Map(), places: new Map() }
-  const { data } = ResourceLists.safeParse(templates.tree)
-  data?.resources.forEach(({ Resources }, index) => {
+  const lists = ResourceLists.safeParse(templates.tree).data?.resources ?? []
+  const types = new Map(lists.flatMap(({ Resources }) => Object.entries(Resources).map(typeOf)))
+  for (const [index, { Resources }] of lists.entries()) {
     for (const [name, value] of Object.entries(Resources)) {
       const path = ['resources', index, 'Resources', name]
-      const resource = reader.read(Resource, value, path)
       if (found.places.has(name)) reader.fault(path, `the name stands at ${found.places.get(name)} too`)
       found.places.set(name, templates.locate(path))
-      if (resource) readResource(name, resource, path, reader, found)
+      readResource(name, value, types, path, reader, found)
     }
-  })
+  }
   return found
 }
 
 const ResourceLists = z.object({
-  resources: z.array(z.object({ Resources: z.record(z.string(), z.unknown()) })),
+  resources: z.array(z.object({ Resources: z.record(z.string(), z.unknown()).default({}) })),
 })
+
+function typeOf([name, value]: [string, unknown]): [string, string | undefined] {
+  return [name, z.object({ Type: z.string() }).safeParse(value).data?.Type]
+}
 
 function readResource(
   name: string,
-  { Type, Properties }: z.infer<typeof Resource>,
+  value: unknown,
+  types: ReadonlyMap<string, string | undefined>,
   path: Path,
   reader: Reader,
   found: Resources,
 ): void {
+  const type = types.get(name)
+  const isPassedOver = type !== undefined && PASSED_OVER.has(type)
+  const resource = reader.read(isPassedOver ? PassedOverResource : Resource, value, path)
+  if (!resource || isPassedOver) return
+  const { Type, Properties } = resource
   const keep = <T>(schema: z.ZodType<T>, into: Map<string, T>): void => {
-    const value = reader.read(schema, Properties, [...path, 'Properties'])
-    if (value !== undefined) into.set(name, value)
+    const properties = reader.read(schema, Properties, [...path, 'Properties'])
+    if (properties !== undefined) into.set(name, properties)
   }
   if (Type === 'AWS::SQS::Queue') keep(SqsQueue, found.queues)
   else if (Type === 'AWS::SQS::QueuePolicy') keep(QueuePolicy, found.policies)
-  else if (Type === 'AWS::Events::Rule') keep(EventsRule, found.rules)
-  else if (!PASSED_OVER.has(Type)) reader.fault([...path, 'Type'], `the local stack does not know ${Type}`)
+  else if (Type !== 'AWS::Events::Rule')
+    reader.fault([...path, 'Type'], `the local stack does not know ${Type}`)
+  else if (!buildsImages(Properties, types)) keep(EventsRule, found.rules)
+}
+
+/** Whether a rule does nothing but start builds of images. */
+function buildsImages(properties: unknown, types: ReadonlyMap<string, string | undefined>): boolean {
+  const { data } = RuleToResources.safeParse(properties)
+  return (
+    data?.Targets.every(
+      ({ Arn: target }) => target !== RUNNER_PROJECT && types.get(target) === 'AWS::CodeBuild::Project',
+    ) ?? false
+  )
 }
 
 /* ------------------------------------------------------------------------------------------------ what calls what */

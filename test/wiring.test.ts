@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -6,7 +6,7 @@ import type { TornadeError } from '../functions/core/errors.ts'
 import { matchesPattern, type Pattern, readWiring, type Wiring } from '../local/wiring.ts'
 
 const ROOT = join(import.meta.dirname, '..')
-const FILES = ['serverless.yml', 'infra/queues.yml', 'infra/events.yml'] as const
+const FILES = ['serverless.yml', ...(await readdir(join(ROOT, 'infra'))).map(name => `infra/${name}`)]
 
 let folder: string
 let count = 0
@@ -295,6 +295,46 @@ describe('what the local stack does not know', () => {
       'infra/events.yml: Resources.EventsQueuePolicy.Type: the local stack does not know AWS::Pipes::Pipe',
     ],
     [
+      'a rule that starts runners on CodeBuild',
+      {
+        'infra/images.yml': [
+          'Fn::GetAtt: [ImageX64Project, Arn] }\n          RoleArn',
+          'Fn::GetAtt: [BuildProject, Arn] }\n          RoleArn',
+        ],
+      },
+      `infra/images.yml: Resources.WeeklyImages.Properties.ScheduleExpression: ${unknown}`,
+    ],
+    [
+      'a rule with a target beside the builds of images',
+      {
+        'infra/images.yml': [
+          'Fn::GetAtt: [ImageX64Project, Arn] }\n          RoleArn',
+          'Fn::GetAtt: [LaunchQueue, Arn] }\n          RoleArn',
+        ],
+      },
+      `infra/images.yml: Resources.WeeklyImages.Properties.Targets[0].RoleArn: ${unknown}`,
+    ],
+    [
+      'a change to what Serverless makes',
+      { 'infra/api.yml': ['HttpApiStage:', 'HttpApi:'] },
+      `infra/api.yml: extensions.HttpApi: ${unknown}`,
+    ],
+    [
+      'a setting of the API',
+      { 'infra/api.yml': ['DetailedMetricsEnabled', 'DataTraceEnabled'] },
+      `infra/api.yml: extensions.HttpApiStage.Properties.DefaultRouteSettings.DataTraceEnabled: ${unknown}`,
+    ],
+    [
+      'a section of a template',
+      { 'infra/outputs.yml': ['Outputs:', 'Transform:'] },
+      `infra/outputs.yml: Transform: ${unknown}`,
+    ],
+    [
+      'a parameter that is not there',
+      { 'serverless.yml': ['memorySize: 512', `memorySize: \${param:memory}`] },
+      `provider.memorySize: \${param:memory} leads nowhere`,
+    ],
+    [
       'a condition on a resource',
       { 'infra/queues.yml': ['Type: AWS::SQS::Queue', 'Type: AWS::SQS::Queue\n    Condition: Sometimes'] },
       `infra/queues.yml: Resources.LaunchQueue.Condition: ${unknown}`,
@@ -411,6 +451,31 @@ describe('what fits nothing', () => {
 })
 
 describe('variables', () => {
+  it('take parameters of the stage, and else of all stages', async () => {
+    const text = await readFile(join(ROOT, 'serverless.yml'), 'utf8')
+    const read = async (params: string) => {
+      const edited = text
+        .replace('memorySize: 512', `memorySize: \${param:memory}`)
+        .replace('params:\n', `params:\n${params}`)
+        .replace('    vpcId:', '    memory: 256\n    vpcId:')
+      return (await readEdited({ 'serverless.yml': edited })).functions[0]!.memoryMb
+    }
+    expect(await read('  other: { memory: 1024 }\n')).toBe(256)
+    expect(await read('  dev: { memory: 1024 }\n')).toBe(1024)
+  })
+
+  it('leave to CloudFormation what belongs to it', async () => {
+    const { queues } = await readEdited({
+      'infra/queues.yml': [
+        `\${self:service}-\${sls:stage}-launch\n`,
+        `\${AWS::StackName}-\${Table.Arn}-\${!aws:userid}\n`,
+      ],
+    })
+    expect(queues[0]!.arn).toBe(
+      `arn:aws:sqs:us-east-1:123456789012:\${AWS::StackName}-\${Table.Arn}-\${!aws:userid}`,
+    )
+  })
+
   it('take values of any kind, from this file or another, with variables of their own', async () => {
     const text = await readFile(join(ROOT, 'serverless.yml'), 'utf8')
     const { functions } = await readEdited({

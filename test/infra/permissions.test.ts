@@ -1,0 +1,248 @@
+/** Who may do what in the compiled stack, asked of IAM's rules call by call. */
+import { beforeAll, describe, expect, it } from 'vitest'
+import {
+  ACCOUNT,
+  type Call,
+  compileStack,
+  isAllowed,
+  type Policy,
+  REGION,
+  Resolver,
+  roleId,
+  roleOf,
+  type Stack,
+} from './stack.ts'
+
+let stack: Stack
+let resolver: Resolver
+beforeAll(async () => {
+  stack = await compileStack()
+  resolver = new Resolver(stack)
+}, 60_000)
+
+const TASK = '0123456789abcdef0123456789abcdef'
+const arn = (service: string, resource: string) => `arn:aws:${service}:${REGION}:${ACCOUNT}:${resource}`
+const JOB_ROLE = `arn:aws:iam::${ACCOUNT}:role/tornade/dev/jobs/tornade-dev-deploy`
+/** What an operator may have given a job's role, at worst. */
+const ADMINISTRATOR: Policy = {
+  name: 'AdministratorAccess',
+  policy: { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] },
+}
+
+const may = (name: string, call: Call) => isAllowed(stack, roleOf(stack, name), call)
+
+describe('a runner', () => {
+  const tickets = arn('dynamodb', 'table/tornade-dev-tickets')
+  const own = `${roleId('RunnerRole')}:${TASK}`
+  const ask = (action: string, keys: string[] | null, more: readonly Policy[] = [], resource = tickets) =>
+    isAllowed(stack, 'RunnerRole', {
+      action: `dynamodb:${action}`,
+      resource,
+      session: TASK,
+      more,
+      context: keys ? { 'dynamodb:LeadingKeys': keys } : {},
+    })
+
+  it('takes its own ticket', async () => {
+    expect(await ask('UpdateItem', [own])).toBe(true)
+  })
+
+  it.each<[string, string[] | null]>([
+    ['of another task of its role', [`${roleId('RunnerRole')}:another`]],
+    ['of another role', [`${roleId('JobRole')}:${TASK}`]],
+    ['of another, beside its own', [own, `${roleId('RunnerRole')}:another`]],
+    ['that it does not name', null],
+  ])('takes no ticket %s', async (_, keys) => {
+    expect(await ask('UpdateItem', keys)).toBe(false)
+    if (keys) expect(await ask('UpdateItem', keys, [ADMINISTRATOR])).toBe(false)
+  })
+
+  it.each([
+    'GetItem',
+    'BatchGetItem',
+    'Query',
+    'Scan',
+    'PutItem',
+    'DeleteItem',
+    'BatchWriteItem',
+    'PartiQLSelect',
+    'PartiQLUpdate',
+    'PartiQLDelete',
+    'ExportTableToPointInTime',
+  ])('does not %s there, whatever else it may', async action => {
+    expect(await ask(action, [own])).toBe(false)
+    expect(await ask(action, [own], [ADMINISTRATOR])).toBe(false)
+  })
+
+  it('keeps off ledger and secrets, whatever else it may', async () => {
+    const more = [ADMINISTRATOR]
+    for (const [action, resource] of [
+      ['dynamodb:GetItem', arn('dynamodb', 'table/tornade-dev-ledger')],
+      ['dynamodb:PutItem', arn('dynamodb', 'table/tornade-dev-ledger')],
+      ['dynamodb:Query', arn('dynamodb', 'table/tornade-dev-ledger/index/open')],
+      ['ssm:GetParameter', arn('ssm', 'parameter/tornade/dev/app-key')],
+      ['ssm:GetParameters', arn('ssm', 'parameter/tornade/dev/webhook-secret')],
+      ['ssm:PutParameter', arn('ssm', 'parameter/tornade/dev/images/codebuild-x64')],
+    ] as const)
+      expect(await isAllowed(stack, 'RunnerRole', { action, resource, session: TASK, more }), action).toBe(
+        false,
+      )
+    // The policy is what denies: a service of the operator's own is not in its way.
+    const elsewhere = { action: 'ssm:GetParameter', resource: arn('ssm', 'parameter/shop/token'), more }
+    expect(await isAllowed(stack, 'RunnerRole', elsewhere)).toBe(true)
+  })
+
+  it('may by itself do nothing else but be a build', async () => {
+    const build = (action: string, resource: string) => isAllowed(stack, 'RunnerRole', { action, resource })
+    expect(await build('ecr:GetAuthorizationToken', '*')).toBe(true)
+    expect(await build('ecr:BatchGetImage', arn('ecr', 'repository/tornade-dev-runner'))).toBe(true)
+    expect(await build('ecr:BatchGetImage', arn('ecr', 'repository/shop'))).toBe(false)
+    expect(await build('sqs:SendMessage', arn('sqs', 'tornade-dev-launch'))).toBe(false)
+    expect(await build('iam:PassRole', JOB_ROLE)).toBe(false)
+    expect(await build('s3:GetObject', 'arn:aws:s3:::shop/key')).toBe(false)
+  })
+})
+
+describe('the image repository', () => {
+  const repository = arn('ecr', 'repository/tornade-dev-runner')
+  const push = (role: string, more: readonly Policy[] = []) => {
+    const policy = stack.template.Resources.RunnerImages!.Properties!.RepositoryPolicyText
+    const resourcePolicy = resolver.value(policy)
+    return Promise.all(
+      ['ecr:InitiateLayerUpload', 'ecr:UploadLayerPart', 'ecr:CompleteLayerUpload', 'ecr:PutImage'].map(
+        action => isAllowed(stack, role, { action, resource: repository, resourcePolicy, more }),
+      ),
+    )
+  }
+
+  it('takes pushes from the image builder', async () => {
+    expect(await push('ImageBuilderRole')).toEqual([true, true, true, true])
+  })
+
+  it.each(['RunnerRole', 'LaunchRole', 'ExecutionRole', 'ImageScheduleRole'])(
+    'and not from %s, even if somebody made it an administrator',
+    async role => {
+      expect(await push(role)).toEqual([false, false, false, false])
+      expect(await push(role, [ADMINISTRATOR])).toEqual([false, false, false, false])
+    },
+  )
+
+  it('lets runners pull', async () => {
+    const resourcePolicy = resolver.value(
+      stack.template.Resources.RunnerImages!.Properties!.RepositoryPolicyText,
+    )
+    const call = { action: 'ecr:BatchGetImage', resource: repository, resourcePolicy }
+    expect(await isAllowed(stack, 'ExecutionRole', call)).toBe(true)
+    expect(await isAllowed(stack, 'RunnerRole', call)).toBe(true)
+  })
+})
+
+describe('launch', () => {
+  const cluster = arn('ecs', 'cluster/tornade-dev')
+  const start = (definition: string, on = cluster) =>
+    may('launch', {
+      action: 'ecs:RunTask',
+      resource: arn('ecs', `task-definition/${definition}`),
+      context: { 'ecs:cluster': on },
+    })
+
+  it('starts the families that the image builder fills, on its own cluster', async () => {
+    expect(await start('tornade-dev-x64:7')).toBe(true)
+    expect(await start('tornade-dev-arm64:1')).toBe(true)
+    expect(await start('tornade-dev-x64:7', arn('ecs', 'cluster/web'))).toBe(false)
+  })
+
+  it('starts no draft, and nothing of others', async () => {
+    expect(await start('tornade-dev-draft-x64:1')).toBe(false)
+    expect(await start('tornade-prod-x64:1')).toBe(false)
+    expect(await start('web:1')).toBe(false)
+  })
+
+  it('may start a family without naming its revision', () => {
+    // ARNs without a revision are not in AWS's list of resources, so the simulator refuses to judge them; but IAM is asked
+    // about just that when RunTask names a family.
+    const { statement } = statementOf('LaunchRole', 'StartTasks')
+    expect(statement.Resource).toContain(arn('ecs', 'task-definition/tornade-dev-x64'))
+    expect(statement.Resource).toContain(arn('ecs', 'task-definition/tornade-dev-arm64'))
+  })
+
+  const pass = (resource: string, service: string) =>
+    may('launch', { action: 'iam:PassRole', resource, context: { 'iam:PassedToService': service } })
+
+  it('passes the roles of runners and jobs to ECS and CodeBuild', async () => {
+    for (const role of [resolver.arn('RunnerRole'), JOB_ROLE]) {
+      expect(await pass(role, 'ecs-tasks.amazonaws.com')).toBe(true)
+      expect(await pass(role, 'codebuild.amazonaws.com')).toBe(true)
+      expect(await pass(role, 'lambda.amazonaws.com')).toBe(false)
+    }
+    expect(await pass(resolver.arn('ExecutionRole'), 'ecs-tasks.amazonaws.com')).toBe(true)
+    expect(await pass(resolver.arn('ExecutionRole'), 'codebuild.amazonaws.com')).toBe(false)
+  })
+
+  it.each([
+    ['its own', () => resolver.arn('LaunchRole')],
+    ['the image builder’s', () => resolver.arn('ImageBuilderRole')],
+    ['one of another stage', () => `arn:aws:iam::${ACCOUNT}:role/tornade/prod/jobs/tornade-prod-deploy`],
+    ['one of somebody else', () => `arn:aws:iam::${ACCOUNT}:role/Administrator`],
+  ])('does not pass %s', async (_, role) => {
+    expect(await pass(role(), 'ecs-tasks.amazonaws.com')).toBe(false)
+  })
+
+  it('writes tickets, and reads the key of the App and the images', async () => {
+    const tickets = arn('dynamodb', 'table/tornade-dev-tickets')
+    expect(await may('launch', { action: 'dynamodb:PutItem', resource: tickets })).toBe(true)
+    const read = (name: string) =>
+      may('launch', { action: 'ssm:GetParameters', resource: arn('ssm', `parameter/tornade/dev/${name}`) })
+    expect(await read('app-key')).toBe(true)
+    expect(await read('images/codebuild-arm64')).toBe(true)
+    expect(await read('webhook-secret')).toBe(false)
+  })
+
+  function statementOf(role: string, sid: string) {
+    const policies = stack.template.Resources[role]!.Properties!.Policies
+    const [{ PolicyDocument }] = resolver.value(policies) as [
+      { PolicyDocument: { Statement: { Sid: string; Resource: string[] }[] } },
+    ]
+    return { statement: PolicyDocument.Statement.find(({ Sid }) => Sid === sid)! }
+  }
+})
+
+describe('the other functions', () => {
+  it('know of the secrets only their own', async () => {
+    const read = (name: string, secret: string) =>
+      may(name, { action: 'ssm:GetParameters', resource: arn('ssm', `parameter/tornade/dev/${secret}`) })
+    expect(await read('webhook', 'webhook-secret')).toBe(true)
+    expect(await read('webhook', 'webhook-secret-previous')).toBe(true)
+    expect(await read('webhook', 'app-key')).toBe(false)
+    for (const name of ['lifecycle', 'sweep']) {
+      expect(await read(name, 'app-key')).toBe(true)
+      expect(await read(name, 'webhook-secret')).toBe(false)
+    }
+  })
+
+  it('start nothing', async () => {
+    for (const name of ['webhook', 'lifecycle', 'sweep']) {
+      const start = { action: 'codebuild:StartBuild', resource: arn('codebuild', 'project/tornade-dev') }
+      expect(await may(name, start)).toBe(false)
+      const context = { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' }
+      expect(await may(name, { action: 'iam:PassRole', resource: JOB_ROLE, context })).toBe(false)
+    }
+  })
+
+  it('read no ticket', async () => {
+    const resource = arn('dynamodb', 'table/tornade-dev-tickets')
+    for (const name of ['webhook', 'lifecycle', 'sweep'])
+      expect(await may(name, { action: 'dynamodb:GetItem', resource })).toBe(false)
+    expect(await may('lifecycle', { action: 'dynamodb:DeleteItem', resource })).toBe(true)
+  })
+
+  it('leave the webhook nothing but its queues', async () => {
+    for (const queue of ['launch', 'events']) {
+      const resource = arn('sqs', `tornade-dev-${queue}`)
+      expect(await may('webhook', { action: 'sqs:SendMessage', resource })).toBe(true)
+      expect(await may('webhook', { action: 'sqs:ReceiveMessage', resource })).toBe(false)
+    }
+    const ledger = arn('dynamodb', 'table/tornade-dev-ledger')
+    expect(await may('webhook', { action: 'dynamodb:GetItem', resource: ledger })).toBe(false)
+  })
+})
