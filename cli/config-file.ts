@@ -38,6 +38,7 @@ const file = z.strictObject({
           .array(z.string().regex(/^refs\/(heads|tags)\/.+$/, 'a full ref, for example refs/heads/main'))
           .default([]),
         events: z.array(z.string().regex(/^[a-z_]+$/, 'an event name, for example push')).default([]),
+        protected: z.boolean().default(true),
       }),
     )
     .optional(),

@@ -11,6 +11,8 @@ export interface RolePolicy {
   readonly refs: readonly string[]
   /** Events of the workflow run; empty means push, workflow_dispatch and schedule. */
   readonly events: readonly string[]
+  /** Whether the ref must be protected at GitHub; it must where nothing is said. */
+  readonly protected?: boolean
 }
 
 export interface Config {

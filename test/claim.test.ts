@@ -60,6 +60,7 @@ describe('a claim', () => {
     expect(first.outcome === 'claimed' && first.claim.request).toEqual({
       runner: RUNNER,
       token: `${RUNNER}-t1`,
+      repositoryId: 7001,
       shape: {
         arch: 'x64',
         compute: 'fargate',

@@ -101,6 +101,7 @@ describe('what it says', () => {
           repositories: ['acme/app'],
           refs: ['refs/heads/main'],
           events: ['push', 'workflow_dispatch'],
+          protected: true,
         },
       },
       limits: {

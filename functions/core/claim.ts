@@ -41,15 +41,12 @@ export function claim(
     return take(queued, { ...held, owner, leaseUntil }, true)
   }
   const { generation, cause, runner, spec } = candidate
-  const request = startRequest(spec, runner, 1, firstCapacity(spec))
+  const request = startRequest(spec, candidate.request.repository.id, runner, 1, firstCapacity(spec))
   return take(queued, { generation, attempt: 1, cause, runner, request, owner, leaseUntil }, false)
 }
 
 /** True while `candidate` is the runner that the job needs: neither another one nor a later one is meant for it. */
-export function wants(
-  job: Job,
-  candidate: Pick<Candidate, 'runner' | 'generation' | 'replaces'>,
-): boolean {
+export function wants(job: Job, candidate: Pick<Candidate, 'runner' | 'generation' | 'replaces'>): boolean {
   // A runner that another job left may have been paired with this one meanwhile.
   const expected = [null, candidate.replaces, candidate.runner]
   const latest = Math.max(job.claim?.generation ?? 0, job.deferred ? generationOf(job.deferred.runner) : 0)
@@ -80,7 +77,11 @@ export function nextAttempt(
   capacity: Claim['request']['shape']['capacity'],
 ): Claim {
   const attempt = claimed.attempt + 1
-  return { ...claimed, attempt, request: startRequest(spec, claimed.runner, attempt, capacity) }
+  return {
+    ...claimed,
+    attempt,
+    request: startRequest(spec, claimed.request.repositoryId, claimed.runner, attempt, capacity),
+  }
 }
 
 /** A claim that nobody holds: whoever comes next may go on with it at once. */

@@ -70,6 +70,7 @@ export function runnerOf(registered: string, marker: string): string | null {
 /** The request that starts `runner` for a spec; `attempt` counts its start requests and makes the token new. */
 export function startRequest(
   spec: Spec,
+  repositoryId: number,
   runner: string,
   attempt: number,
   capacity: RunnerCapacity | null,
@@ -77,6 +78,7 @@ export function startRequest(
   return {
     runner,
     token: `${runner}-t${attempt}`,
+    repositoryId,
     shape: shapeOf(spec, capacity),
     role: spec.role,
     image: spec.image,

@@ -8,6 +8,8 @@ export interface RoleRule {
   readonly repositories: readonly string[]
   readonly refs: readonly string[]
   readonly events: readonly string[]
+  /** False lets refs use the role that GitHub does not protect; checked on the runner. */
+  readonly protected?: boolean
 }
 
 export interface RunFacts {

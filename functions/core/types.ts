@@ -128,6 +128,8 @@ export interface StartRequest {
   readonly runner: string
   /** Idempotency token: runner name and try. */
   readonly token: string
+  /** The runner works for this repository alone. */
+  readonly repositoryId: number
   readonly shape: RunnerShape
   readonly role: string | null
   readonly image: string | null

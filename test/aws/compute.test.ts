@@ -16,6 +16,7 @@ const MINUTE = 60_000
 const task: StartRequest = {
   runner: 'tornade-41-1-1',
   token: 'tornade-41-1-1-t1',
+  repositoryId: 7001,
   shape: {
     arch: 'x64',
     compute: 'fargate',
@@ -532,6 +533,7 @@ describe('canaries', () => {
     const requests = fc.record({
       runner: fc.constant('tornade-41-1-1'),
       token: fc.uuid(),
+      repositoryId: fc.constant(7001),
       shape: fc.constantFrom(task.shape, build.shape),
       role: fc.option(fc.constantFrom('deploy', 'release')),
       image: fc.option(fc.oneof(name, fc.constant('node'))),

@@ -45,7 +45,7 @@ const codebuild: RunnerShape = {
   computeType: 'BUILD_GENERAL1_SMALL',
 }
 
-type Wish = Omit<StartRequest, 'runner' | 'token'>
+type Wish = Omit<StartRequest, 'runner' | 'token' | 'repositoryId'>
 const wish = (shape: RunnerShape, over: Partial<Wish> = {}): Wish => ({
   shape,
   role: null,
@@ -101,6 +101,7 @@ export function computeContract(
       ...of,
       runner,
       token: `${runner}-t${attempt}`,
+      repositoryId: 7001,
     })
     /** Runners that came and went while `work` was done. */
     const change = async (work: () => Promise<void>) => {

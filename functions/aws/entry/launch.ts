@@ -1,4 +1,5 @@
 /** The launch function: starts tasks and builds, arms them with JIT configs, and keeps the ledger. */
+import { guardPolicy } from '../../core/guard.ts'
 import { createGitHub } from '../../github/github.ts'
 import { queueLambda } from '../../lambda.ts'
 import { launch } from '../../launch.ts'
@@ -37,6 +38,7 @@ const [project, imageX64, imageArm64, runnerRole, runnerRoleId, jobRoles] = vari
   'TORNADE_JOB_ROLES',
 )
 
+const config = compiledConfig()
 const clock = Date
 const { log, metrics, flushing } = telemetry('launch', stage)
 const client = dynamoClient()
@@ -53,6 +55,12 @@ const compute = new LaunchCompute(
       command: '/opt/tornade/entrypoint',
       imageParameters: { x64: imageX64, arm64: imageArm64 },
     },
+    variables: request => ({
+      TORNADE_POLICY: JSON.stringify(guardPolicy(request, config.roles)),
+      TORNADE_IDLE_SECONDS: String(config.runner.idleMinutes * 60),
+    }),
+    // The tags of the stack do not reach what is started by hand.
+    tags: { project: 'tornade', stage },
   },
   { parameters: ssmParameters(), roleId: iamRoleId() },
   clock,
@@ -68,4 +76,4 @@ const ports = {
   ledger: new DynamoLedger({ client, table: ledgerTable, clock, log }),
 }
 
-export const handler = flushing(queueLambda(launch(ports, compiledConfig()), ports))
+export const handler = flushing(queueLambda(launch(ports, config), ports))

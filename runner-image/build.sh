@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Builds the images of one architecture (x64 or arm64) with the newest runner program, tests them, and pushes them only
+# when both are good. pin.sh then brings them into use. Runs in CodeBuild, weekly and after each deployment
+# (infra/images.yml); wants Docker, jq, curl, and to be logged in to the registry.
+#
+#     REPOSITORY=…dkr.ecr…/tornade-prod-runner build.sh x64
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+arch=${1:?x64 or arm64}
+: "${REPOSITORY:?}"
+case $arch in
+  x64) target_arch=amd64 ;;
+  arm64) target_arch=arm64 ;;
+  *) echo "build.sh: '$arch' is neither x64 nor arm64" >&2; exit 2 ;;
+esac
+
+# What an earlier build left must not be pinned in place of a failed one.
+rm -f "$here"/{fargate,codebuild}.digest
+
+# No login: 60 calls an hour and address. https://docs.github.com/en/rest/releases/releases#get-the-latest-release
+release=$(curl --fail --silent --show-error --location --retry 5 --retry-all-errors \
+  --header 'Accept: application/vnd.github+json' --header 'X-GitHub-Api-Version: 2022-11-28' \
+  "${GITHUB_API:-https://api.github.com}/repos/actions/runner/releases/latest")
+version=$(jq --raw-output '.tag_name | ltrimstr("v")' <<<"$release")
+file=actions-runner-linux-$arch-$version.tar.gz
+# The checksum that GitHub computes for an asset, and the one that the release notes give between markers.
+digest=$(jq --raw-output --arg name "$file" '.assets[]? | select(.name == $name) | .digest // "" | ltrimstr("sha256:")' <<<"$release")
+noted=$(jq --raw-output --arg arch "$arch" \
+  '.body // "" | capture("<!-- BEGIN SHA linux-\($arch) -->(?<sha>[0-9a-f]{64})<!-- END SHA linux-\($arch) -->").sha // ""' <<<"$release")
+sha256=${digest:-$noted}
+if [[ ! $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ || ! $sha256 =~ ^[0-9a-f]{64}$ ]]; then
+  echo "build.sh: the newest release ('$version') names no checksum of $file" >&2
+  exit 1
+fi
+if [[ -n $noted && $noted != "$sha256" ]]; then
+  echo "build.sh: release notes and asset disagree about the checksum of $file" >&2
+  exit 1
+fi
+echo "build.sh: actions/runner $version, $arch, sha256 $sha256"
+
+# Tags are immutable, so each build has its own; they are for people, everything else goes by digest.
+stamp=$version-$(date --utc +%Y%m%d%H%M%S)
+tag_of() {
+  printf '%s:%s-%s-%s' "$REPOSITORY" "$1" "$arch" "$stamp"
+}
+
+for target in fargate codebuild; do
+  docker build --pull --target "$target" --tag "$(tag_of "$target")" \
+    --build-arg TARGETARCH=$target_arch --build-arg RUNNER_VERSION="$version" --build-arg RUNNER_SHA256="$sha256" \
+    "$here"
+  docker run --rm --network none --entrypoint /opt/tornade/self-check "$(tag_of "$target")" "$target"
+done
+for target in fargate codebuild; do
+  tag=$(tag_of "$target")
+  docker push --quiet "$tag"
+  docker image inspect "$tag" | jq --exit-status --raw-output --arg repository "$REPOSITORY" \
+    '[.[0].RepoDigests[] | select(startswith($repository + "@sha256:"))] | first // error("no digest after the push")' \
+    >"$here/$target.digest"
+  echo "build.sh: pushed $tag as $(<"$here/$target.digest")"
+done
