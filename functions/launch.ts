@@ -8,15 +8,15 @@ import { type Config, labelRules } from './config.ts'
 import { admit, isAnyoneWaiting, leave, type PlaceRequest, pause, stepBack } from './core/admission.ts'
 import { type Candidate, claim, queue, wants } from './core/claim.ts'
 import { type LabelRules, readLabels } from './core/labels.ts'
-import { isFinal, needsRunner } from './core/lifecycle.ts'
+import { isFinal, isLostTo, needsRunner } from './core/lifecycle.ts'
 import { generationOf, runnerName } from './core/plan.ts'
 import { roleViolation } from './core/policy.ts'
 import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
 import type { EventsMessage, LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { refillGate } from './refill.ts'
-import { deregister } from './registration.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
+import { deregister } from './registration.ts'
 import { type StartResult, startRunner } from './start.ts'
 import { changeGate, create, update } from './update.ts'
 
@@ -110,6 +110,9 @@ export function launch(
         const job = await ledger.jobs.get(message.jobKey)
         // A deferred job waits for its turn at the gate; one with another runner has lost this one.
         if (!job?.claim || job.deferred || job.runner !== job.claim.runner) return null
+        const runner = await ledger.runners.get(job.claim.runner)
+        if (runner && isLostTo(runner, job.key))
+          return prepare({ kind: 'relaunch', jobKey: job.key, after: runner.name, cause: 'retry' })
         return candidateOf(job, job.claim.runner, null)
       }
       case 'relaunch': {

@@ -26,7 +26,7 @@ import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { deregister } from './registration.ts'
-import { changeGate, create, update } from './update.ts'
+import { changeGate, update } from './update.ts'
 
 /** It stops runners and starts none. */
 export type LifecyclePorts = Omit<Ports, 'secrets' | 'compute'> & { readonly compute: Pick<Compute, 'stop'> }
@@ -239,7 +239,7 @@ export function lifecycle(
 
   async function onRunner(event: RunnerEvent, free: (runner: string) => void): Promise<void> {
     if (runnerOf(event.runner, config.marker) === null) return
-    const told = (await create(ledger.runners, event.runner, current => applyRunnerEvent(current, event)))!
+    const told = (await update(ledger.runners, event.runner, current => applyRunnerEvent(current, event)))!
     const runner = told.launch ? told : await withLaunch(told)
     if (runner.stoppedAt === null) return
     free(runner.name)

@@ -15,7 +15,10 @@ export async function deregister(
   if (!launch) return 'gone'
   const { repository, installationId } = launch
   const scope = { repository, installationId }
-  for (const listed of new Set([registrationName(name, 1), registration?.name ?? registrationName(name, 1)])) {
+  for (const listed of new Set([
+    registrationName(name, 1),
+    registration?.name ?? registrationName(name, 1),
+  ])) {
     const found = await github.findRunner(scope, listed)
     if (!found) continue
     if (found.busy || (await github.removeRunner(scope, found.id)) === 'busy') return 'busy'

@@ -4,7 +4,7 @@
  */
 import type { Config } from './config.ts'
 import { launchOf, nextAttempt, released } from './core/claim.ts'
-import { needsRunner, newRunner, priced, runnerState } from './core/lifecycle.ts'
+import { isLostTo, needsRunner, newRunner, priced } from './core/lifecycle.ts'
 import { firstCapacity, nextCapacity, registrationName } from './core/plan.ts'
 import type { Claim, Job, Runner } from './core/types.ts'
 import type { GitHubScope, Ports } from './ports.ts'
@@ -46,18 +46,13 @@ export async function startRunner(
   resumed: boolean,
 ): Promise<StartResult> {
   const before = resumed ? await ports.ledger.runners.get(claim.runner) : undefined
-  if (before && isLost(before, job.key)) return { outcome: 'lost' }
+  if (before && isLostTo(before, job.key)) return { outcome: 'lost' }
   if (before && (before.job || (await isArmed(ports, before)))) return { outcome: 'not-needed' }
   // It has waited for its ticket in vain, and is gone.
   if (before?.startedAt && ports.clock.now() - before.startedAt > TICKET_WAIT_MS) return { outcome: 'lost' }
   const started = await startTask(ports, job, claim)
   if (started.outcome !== 'started') return started
   return arm(ports, config, job, started.claim, started)
-}
-
-function isLost(runner: Runner, jobKey: string): boolean {
-  const state = runnerState(runner)
-  return state === 'stopped' || state === 'stopping' || (runner.job !== null && runner.job.key !== jobKey)
 }
 
 /** True when its ticket waits for it or was taken; one that lives long after must have taken it. */

@@ -32,7 +32,7 @@ export class SteppedClock implements LocalClock {
   #order = 0
   readonly #heap: Entry[] = []
   #tracked = 0
-  #live: { readonly offset: number; timeout: NodeJS.Timeout | null } | null = null
+  #live: { readonly since: number; timeout: NodeJS.Timeout | null } | null = null
   readonly #onError: (error: unknown) => void
 
   /** `onError` gets what a timer's work throws; by default it ends the process, because no timer may fail unseen. */
@@ -47,7 +47,7 @@ export class SteppedClock implements LocalClock {
   }
 
   now(): number {
-    return this.#live ? Math.max(this.#now, Date.now() + this.#live.offset) : this.#now
+    return this.#live ? this.#now + Math.floor(performance.now() - this.#live.since) : this.#now
   }
 
   at(time: number, run: () => void | Promise<void>): Timer {
@@ -100,9 +100,9 @@ export class SteppedClock implements LocalClock {
     if (Number.isFinite(end) && !done()) this.#now = Math.max(this.#now, end)
   }
 
-  /** From here on time passes by itself; `offset` is what the machine's clock is behind by. */
+  /** From here on time passes by itself, whatever is done to the clock of the machine. */
   goLive(): void {
-    this.#live = { offset: this.#now - Date.now(), timeout: null }
+    this.#live = { since: performance.now(), timeout: null }
     this.#arm()
   }
 

@@ -51,6 +51,8 @@ export interface WorldOptions {
   readonly wrapPorts?: (ports: Ports, functionName: string) => Ports
   /** Another folder to read serverless.yml from. */
   readonly root?: string
+  /** What was read there before, for who makes many worlds. */
+  readonly wiring?: Wiring
 }
 
 /** Named as in serverless.yml. */
@@ -79,7 +81,8 @@ export class World {
 
   /** @throws TornadeError wiring-unknown */
   static async create(options: WorldOptions): Promise<World> {
-    return new World(options, await readWiring(options.root ?? ROOT, 'local', options.config.region))
+    const { wiring, root = ROOT, config } = options
+    return new World(options, wiring ?? (await readWiring(root, 'local', config.region)))
   }
 
   private constructor(options: WorldOptions, wiring: Wiring) {

@@ -3,8 +3,11 @@ import { jobState, runnerState } from '../functions/core/lifecycle.ts'
 import { totals } from '../functions/core/reports.ts'
 import type { Compute, RunnerCapacity } from '../functions/core/types.ts'
 import type { Ports, StartOutcome } from '../functions/ports.ts'
+import * as facts from './support/facts.ts'
 import {
   busyDay,
+  generator,
+  guarded,
   HOUR,
   job,
   jobOf,
@@ -15,8 +18,9 @@ import {
   repository,
   runners,
   SECOND,
-  type Stack,
   START,
+  type Stack,
+  type StackOptions,
   stack,
   startedFor,
   untilQuiet,
@@ -25,7 +29,9 @@ import {
 describe('one job', () => {
   it('is started, runs, ends, is paid for, and leaves nothing behind', async () => {
     const s = await stack()
-    s.world.github.queue(job(1, { labels: ['tornade', 'arm64', 'spot', '4cpu'], script: { durationMs: 2 * MINUTE } }))
+    s.world.github.queue(
+      job(1, { labels: ['tornade', 'arm64', 'spot', '4cpu'], script: { durationMs: 2 * MINUTE } }),
+    )
     await untilQuiet(s)
     const ended = await jobOf(s.world, '1-1')
     expect(ended).toMatchObject({
@@ -89,7 +95,9 @@ describe('a runner that another job takes', () => {
     for (let id = 1; id <= 20; id++) s.world.github.queue(job(id, { runId: 1 }))
     await untilQuiet(s)
     const all = await runners(s.world)
-    expect(all.filter(({ name, job: ran }) => ran && !name.includes(`-${ran.key}-`)).length).toBeGreaterThan(0)
+    expect(all.filter(({ name, job: ran }) => ran && !name.includes(`-${ran.key}-`)).length).toBeGreaterThan(
+      0,
+    )
     expect(all.map(({ launch }) => launch?.cause)).toEqual(Array(20).fill('job'))
     expect(await leftovers(s)).toEqual([])
   })
@@ -109,7 +117,11 @@ describe('a runner that another job takes', () => {
     await theft(s)
     await s.world.clock.run(s.world.clock.now() + 150 * SECOND)
     const idle = await s.world.ledger.runners.get('tornade-1-1-1')
-    expect(idle).toMatchObject({ job: null, deregisteredAt: expect.any(Number), stoppedAt: expect.any(Number) })
+    expect(idle).toMatchObject({
+      job: null,
+      deregisteredAt: expect.any(Number),
+      stoppedAt: expect.any(Number),
+    })
     await untilQuiet(s)
     expect(await leftovers(s)).toEqual([])
   })
@@ -145,7 +157,10 @@ describe('a runner that another job takes', () => {
     const ids = [1, 2]
     world.github.queue(job(1, { labels: ['tornade'], script: { durationMs: 20 * MINUTE } }))
     world.clock.after(1, () => world.github.queue(job(2, { labels: ['tornade', 'docker'] })))
-    await world.clock.run(START + 5 * MINUTE, () => [...world.github.jobs()].filter(one => one.startedAt).length > 0)
+    await world.clock.run(
+      START + 5 * MINUTE,
+      () => [...world.github.jobs()].filter(one => one.startedAt).length > 0,
+    )
     await world.clock.run(world.clock.now() + 2 * SECOND)
     expect(ids.map(id => world.github.job(`${id}-1`)?.status)).toEqual(['in_progress', 'queued'])
     const taken = await world.ledger.runners.get('tornade-2-1-1')
@@ -160,27 +175,31 @@ describe('a mixed day', () => {
     ['all at once', 3, { limits: { runners: 30, perRepository: 15 }, hours: 0.02 }],
     ['all at once, with room', 4, { limits: { runners: 400, perRepository: 300 }, hours: 0.02 }],
     ['through the eye of a needle', 5, { limits: { runners: 2, perRepository: 1 }, hours: 1, count: 60 }],
-  ])('%s strands nobody', { timeout: 20_000 }, async (_, seed, { limits = {}, hours = 6, count = 300 }: DayOptions) => {
-    const config = { limits, roles: { deploy: { repositories: ['acme/r1'], refs: [], events: [] } } }
-    const s = await stack({ config })
-    busyDay(s.world, { seed, count, hours })
-    await s.world.clock.run(START + hours * HOUR)
-    await untilQuiet(s)
-    expect(await leftovers(s)).toEqual([])
-    const all = await jobs(s.world)
-    expect(all.length).toBeGreaterThanOrEqual(count)
-    // Only who asked for a role that is not theirs is turned away.
-    expect([...new Set(all.map(({ refused }) => refused?.code ?? 'none'))].sort()).toEqual(['none', 'role'])
-    const ran = all.filter(({ started }) => started !== null)
-    expect(ran.length).toBeGreaterThan(count / 2)
-    for (const { key, cost } of ran) expect([key, cost?.microUsd]).toEqual([key, expect.any(Number)])
-    const started = await runners(s.world)
-    // Runners that ran nothing are the price of cancelled jobs and of thefts, not the rule.
-    expect(started.length).toBeLessThan(ran.length * 1.25)
-    const { costUsd, idleUsd, startupUsd } = totals(all, started)
-    const paid = all.reduce((sum, { cost }) => sum + (cost?.microUsd ?? 0), 0)
-    expect(Math.round((costUsd - idleUsd - startupUsd) * 1e6)).toBe(paid)
-  })
+  ])(
+    '%s strands nobody',
+    { timeout: 20_000 },
+    async (_, seed, { limits = {}, hours = 6, count = 300 }: DayOptions) => {
+      const config = { limits, roles: { deploy: { repositories: ['acme/r1'], refs: [], events: [] } } }
+      const s = await stack({ config })
+      busyDay(s.world, { seed, count, hours })
+      await s.world.clock.run(START + hours * HOUR)
+      await untilQuiet(s)
+      expect(await leftovers(s)).toEqual([])
+      const all = await jobs(s.world)
+      expect(all.length).toBeGreaterThanOrEqual(count)
+      // Only who asked for a role that is not theirs is turned away.
+      expect([...new Set(all.map(({ refused }) => refused?.code ?? 'none'))].sort()).toEqual(['none', 'role'])
+      const ran = all.filter(({ started }) => started !== null)
+      expect(ran.length).toBeGreaterThan(count / 2)
+      for (const { key, cost } of ran) expect([key, cost?.microUsd]).toEqual([key, expect.any(Number)])
+      const started = await runners(s.world)
+      // Runners that ran nothing are the price of cancelled jobs and of thefts, not the rule.
+      expect(started.length).toBeLessThan(ran.length * 1.25)
+      const { costUsd, idleUsd, startupUsd } = totals(all, started)
+      const paid = all.reduce((sum, { cost }) => sum + (cost?.microUsd ?? 0), 0)
+      expect(Math.round((costUsd - idleUsd - startupUsd) * 1e6)).toBe(paid)
+    },
+  )
 
   interface DayOptions {
     readonly limits?: { readonly runners?: number; readonly perRepository?: number }
@@ -222,7 +241,10 @@ describe('a cancelled job', () => {
     await s.world.clock.run(START + 10 * SECOND)
     s.world.github.cancelJob(1)
     await untilQuiet(s)
-    expect(await jobOf(s.world, '2-1')).toMatchObject({ runner: 'tornade-1-1-1', completed: { conclusion: 'success' } })
+    expect(await jobOf(s.world, '2-1')).toMatchObject({
+      runner: 'tornade-1-1-1',
+      completed: { conclusion: 'success' },
+    })
     expect(await runners(s.world)).toHaveLength(1)
     expect(await leftovers(s)).toEqual([])
   })
@@ -328,7 +350,11 @@ describe('limits', () => {
     s.world.github.queue(job(3, { repository: repository(3) }))
     await s.world.clock.run(START + 10 * SECOND)
     expect(await jobOf(s.world, '3-1')).toMatchObject({
-      deferred: { reason: 'total-limit', message: 'All 2 runners are in use (limits.runners).', runner: 'tornade-3-1-1' },
+      deferred: {
+        reason: 'total-limit',
+        message: 'All 2 runners are in use (limits.runners).',
+        runner: 'tornade-3-1-1',
+      },
     })
     await untilQuiet(s)
     expect(jobState(await jobOf(s.world, '3-1'))).toBe('completed')
@@ -350,7 +376,9 @@ describe('limits', () => {
   it('hand a place on within seconds, and the older job gets it', async () => {
     const s = await stack({ config: { limits: { runners: 1 } } })
     for (let id = 1; id <= 5; id++)
-      s.world.clock.after(id * SECOND, () => s.world.github.queue(job(id, { script: { durationMs: MINUTE } })))
+      s.world.clock.after(id * SECOND, () =>
+        s.world.github.queue(job(id, { script: { durationMs: MINUTE } })),
+      )
     await untilQuiet(s)
     const all = await jobs(s.world)
     const starts = all.map(({ started }) => started!.at)
@@ -364,7 +392,9 @@ describe('limits', () => {
   it('serve a crowd that the gate cannot remember, in the order in which it came', async () => {
     const s = await stack({ config: { limits: { runners: 10 } } })
     for (let id = 1; id <= 120; id++)
-      s.world.clock.after(id * 1200, () => s.world.github.queue(job(id, { script: { durationMs: 30 * SECOND } })))
+      s.world.clock.after(id * 1200, () =>
+        s.world.github.queue(job(id, { script: { durationMs: 30 * SECOND } })),
+      )
     await untilQuiet(s)
     const starts = (await jobs(s.world)).map(({ started }) => started!.at)
     // Ten at a time, so each may be a batch away from its turn.
@@ -428,7 +458,10 @@ describe('a provider that does not start a runner', () => {
 
   it('for want of Spot keeps nobody waiting who does not ask for it', async () => {
     const s = await stack(failing(({ capacity }) => capacity === 'spot' && none('capacity')))
-    for (let id = 1; id <= 70; id++) s.world.github.queue(job(id, { labels: ['tornade', 'spot-only'], script: { cancelAt: START + 2 * HOUR } }))
+    for (let id = 1; id <= 70; id++)
+      s.world.github.queue(
+        job(id, { labels: ['tornade', 'spot-only'], script: { cancelAt: START + 2 * HOUR } }),
+      )
     await s.world.clock.run(START + 10 * MINUTE)
     for (let id = 101; id <= 105; id++) s.world.github.queue(job(id))
     await s.world.clock.run(START + 15 * MINUTE)
@@ -445,7 +478,9 @@ describe('a provider that does not start a runner', () => {
     const s = await stack(failing(({ count }) => count <= 2 && none('throttled', 'Rate exceeded')))
     s.world.github.queue(job(1))
     await s.world.clock.run(START + 3 * SECOND)
-    expect(await jobOf(s.world, '1-1')).toMatchObject({ deferred: { reason: 'throttled', message: 'Rate exceeded' } })
+    expect(await jobOf(s.world, '1-1')).toMatchObject({
+      deferred: { reason: 'throttled', message: 'Rate exceeded' },
+    })
     await untilQuiet(s)
     expect((await jobOf(s.world, '1-1')).started!.at - START).toBeLessThan(75 * SECOND)
     expect(await leftovers(s)).toEqual([])
@@ -471,7 +506,9 @@ describe('a provider that does not start a runner', () => {
       refused: { code: 'provider-refused', problems: [{ message: words }] },
       completed: { conclusion: 'cancelled' },
     })
-    expect(s.world.github.checks).toMatchObject([{ externalId: 'tornade:900001:1', summary: expect.stringContaining(words) }])
+    expect(s.world.github.checks).toMatchObject([
+      { externalId: 'tornade:900001:1', summary: expect.stringContaining(words) },
+    ])
     expect(await runners(s.world)).toEqual([])
     expect(await leftovers(s)).toEqual([])
   })
@@ -527,7 +564,10 @@ describe('GitHub', () => {
       wrapPorts: ports => ({
         ...ports,
         github: proxy(ports.github, {
-          createJitConfig: async () => ({ outcome: 'failed', message: 'Resource not accessible by integration' }),
+          createJitConfig: async () => ({
+            outcome: 'failed',
+            message: 'Resource not accessible by integration',
+          }),
         }),
       }),
     })
@@ -550,7 +590,8 @@ describe('a job that cannot be served', () => {
         world.clock.after(20 * MINUTE, () => world.accept(delivery))
       },
     })
-    for (const id of [1, 2, 3]) s.world.github.queue(job(id, { runId: 5, headSha: 'c'.repeat(40), labels: ['tornade', '5cpu'] }))
+    for (const id of [1, 2, 3])
+      s.world.github.queue(job(id, { runId: 5, headSha: 'c'.repeat(40), labels: ['tornade', '5cpu'] }))
     await untilQuiet(s)
     expect(s.world.github.checks).toMatchObject([
       { externalId: 'tornade:5:1', headSha: 'c'.repeat(40), summary: expect.stringContaining('5cpu') },
@@ -574,14 +615,23 @@ describe('a job that cannot be served', () => {
   })
 
   it('with a role that is not for forks is refused and cancelled', async () => {
-    const s = await stack({ config: { roles: { deploy: { repositories: ['acme/app'], refs: [], events: ['pull_request'] } } } })
+    const s = await stack({
+      config: { roles: { deploy: { repositories: ['acme/app'], refs: [], events: ['pull_request'] } } },
+    })
     for (const headRepositoryId of [8001, null])
       s.world.github.queue(
-        job(1 + Number(headRepositoryId ?? 0), { labels: ['tornade/role:deploy'], headRepositoryId, event: 'pull_request' }),
+        job(1 + Number(headRepositoryId ?? 0), {
+          labels: ['tornade/role:deploy'],
+          headRepositoryId,
+          event: 'pull_request',
+        }),
       )
     await untilQuiet(s)
     for (const { refused } of await jobs(s.world))
-      expect(refused).toMatchObject({ code: 'role', problems: [{ message: 'A fork may never use a role; deploy was asked for.' }] })
+      expect(refused).toMatchObject({
+        code: 'role',
+        problems: [{ message: 'A fork may never use a role; deploy was asked for.' }],
+      })
     expect(await runners(s.world)).toEqual([])
     expect(await leftovers(s)).toEqual([])
   })
@@ -591,7 +641,10 @@ describe('a job that cannot be served', () => {
     s.world.github.queue(job(1, { labels: ['tornade', 'spot-only'] }))
     await untilQuiet(s)
     expect(s.world.clock.now() - START).toBeGreaterThan(24 * HOUR)
-    expect(await jobOf(s.world, '1-1')).toMatchObject({ completed: { conclusion: 'cancelled' }, deferred: null })
+    expect(await jobOf(s.world, '1-1')).toMatchObject({
+      completed: { conclusion: 'cancelled' },
+      deferred: null,
+    })
     expect(await leftovers(s)).toEqual([])
   })
 })
@@ -617,14 +670,19 @@ describe('a runner that does not do its part', () => {
 
   it('time and again has the job refused, which says so', async () => {
     const s = await stack({
-      wrapPorts: ports => ({ ...ports, tickets: proxy(ports.tickets, { put: async () => 'stored', has: async () => true }) }),
+      wrapPorts: ports => ({
+        ...ports,
+        tickets: proxy(ports.tickets, { put: async () => 'stored', has: async () => true }),
+      }),
     })
     s.world.github.queue(job(1))
     await untilQuiet(s)
     expect(await jobOf(s.world, '1-1')).toMatchObject({
       refused: {
         code: 'start-failed',
-        problems: [{ message: '4 runners were started for this job and none came to run it (limits.starts).' }],
+        problems: [
+          { message: '4 runners were started for this job and none came to run it (limits.starts).' },
+        ],
       },
     })
     expect(await startedFor(s.world, '1-1')).toEqual(['1 job', '2 retry', '3 retry', '4 retry'])
@@ -722,6 +780,239 @@ describe('deliveries that never come', () => {
     await untilQuiet(s)
     expect((await jobs(s.world)).map(({ started }) => started !== null)).toEqual([true, true, true, true])
     expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('calls that take their time', () => {
+  it('change nothing but the waiting, whatever happens in between', { timeout: 20_000 }, async () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const random = generator(seed)
+      const s: Stack = await stack({
+        wrapPorts: ports =>
+          guarded(ports, async work => {
+            await s.world.clock.sleep(Math.floor(random() * random() * 1500))
+            const answer = await work()
+            await s.world.clock.sleep(Math.floor(random() * random() * 1500))
+            return answer
+          }),
+      })
+      for (let id = 1; id <= 10; id++) {
+        const at = START + random() * 20 * SECOND
+        const labels = [['tornade'], ['tornade', 'arm64'], ['tornade', 'docker']][id % 3]!
+        const script = {
+          durationMs: Math.round((5 + random() * 40) * SECOND),
+          ...(random() < 0.25 ? { cancelAt: at + random() * MINUTE } : {}),
+        }
+        s.world.clock.at(at, () => s.world.github.queue(job(id, { labels, script })))
+      }
+      await untilQuiet(s)
+      expect({ seed, faults: await leftovers(s) }).toEqual({ seed, faults: [] })
+      for (const { key, started, queuedAt } of await jobs(s.world)) {
+        // Nobody had to wait for a sweep to find out.
+        const waited = started ? started.at - queuedAt! : 0
+        expect({ seed, key, soon: waited < 2.5 * MINUTE }).toEqual({ seed, key, soon: true })
+      }
+    }
+  })
+
+  it('to GitHub, while the task stops, leave no registration behind', async () => {
+    const s: Stack = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        compute: proxy(ports.compute, {
+          start: async request => {
+            const answer = await ports.compute.start(request)
+            if (answer.outcome === 'started' && request.runner.endsWith('-1-1'))
+              await ports.compute.stop(answer.providerId, 'the image cannot be pulled')
+            return answer
+          },
+        }),
+        github: proxy(ports.github, {
+          createJitConfig: async (...call) => {
+            await s.world.clock.sleep(10 * SECOND)
+            return ports.github.createJitConfig(...call)
+          },
+        }),
+      }),
+    })
+    s.world.github.queue(job(1))
+    await untilQuiet(s)
+    expect(await startedFor(s.world, '1-1')).toEqual(['1 job', '2 retry'])
+    expect((await jobOf(s.world, '1-1')).started!.at - START).toBeLessThan(MINUTE)
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a launch that is carried on', () => {
+  it('after one of those that it admitted failed leaves the others their places', async () => {
+    let failed = false
+    const s = await stack({
+      config: { limits: { runners: 2 } },
+      wrapPorts: ports => ({
+        ...ports,
+        compute: proxy(ports.compute, {
+          start: async request => {
+            if (request.runner === 'tornade-3-1-1' && !failed) {
+              failed = true
+              throw new Error('ECS did not answer')
+            }
+            return ports.compute.start(request)
+          },
+        }),
+      }),
+    })
+    for (const id of [1, 2]) s.world.github.queue(job(id, { script: { durationMs: MINUTE } }))
+    await s.world.clock.run(START + 2 * SECOND)
+    for (const id of [3, 4, 5, 6]) s.world.github.queue(job(id, { script: { durationMs: 20 * MINUTE } }))
+    await untilQuiet(s)
+    expect(failed).toBe(true)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('twice after its JIT config was lost leaves no registration behind', async () => {
+    let lost = 0
+    const s = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          createJitConfig: async (...call) => {
+            const answer = await ports.github.createJitConfig(...call)
+            if (answer.outcome === 'created' && ++lost <= 2) throw new Error('GitHub did not answer')
+            return answer
+          },
+        }),
+      }),
+    })
+    s.world.github.queue(job(1, { script: { durationMs: MINUTE } }))
+    await untilQuiet(s)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('for a runner that must be gone by now starts another', async () => {
+    let lost = false
+    const s = await stack({
+      wrapPorts: (ports, name) => ({
+        ...ports,
+        tickets: proxy(ports.tickets, {
+          put: async (...call) => {
+            if (lost) return ports.tickets.put(...call)
+            lost = true
+            throw new Error('DynamoDB did not answer')
+          },
+        }),
+        ledger: {
+          ...ports.ledger,
+          // The news that it stopped takes its time.
+          runners: proxy(ports.ledger.runners, {
+            put: async item => {
+              const early = ports.clock.now() < START + 8 * MINUTE
+              if (name === 'lifecycle' && early && item.name === 'tornade-1-1-1' && item.stoppedAt !== null)
+                throw new Error('DynamoDB did not answer')
+              return ports.ledger.runners.put(item)
+            },
+          }),
+        },
+      }),
+    })
+    s.world.github.queue(job(1, { script: { durationMs: MINUTE } }))
+    await untilQuiet(s)
+    expect(await startedFor(s.world, '1-1')).toEqual(['1 job', '2 retry'])
+    expect((await jobOf(s.world, '1-1')).started!.at - START).toBeLessThan(8 * MINUTE)
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a job that was given the runner of another', () => {
+  /** The second job waits for capacity or for a place; the first is cancelled and leaves its runner. */
+  async function inherit(options: StackOptions, again: boolean): Promise<Stack> {
+    const queued: (() => Promise<void>)[] = []
+    const s = await stack({
+      ...options,
+      deliver: async (world, delivery) => {
+        if (delivery.body.startsWith('{"action":"queued"')) queued.push(() => world.accept(delivery))
+        await world.accept(delivery)
+      },
+    })
+    s.world.github.queue(job(1))
+    await s.world.clock.run(START + 2 * SECOND)
+    s.world.github.queue(job(2, { script: { durationMs: 10 * MINUTE } }))
+    await s.world.clock.run(START + 5 * SECOND)
+    expect(jobState(await jobOf(s.world, '2-1'))).toBe('deferred')
+    s.world.github.cancelJob(1)
+    await s.world.clock.run(START + 8 * SECOND)
+    expect(await jobOf(s.world, '2-1')).toMatchObject({ runner: 'tornade-1-1-1', deferred: null })
+    if (again) s.world.clock.after(0, queued[1]!)
+    await s.world.clock.run(START + 11 * SECOND)
+    return s
+  }
+
+  it('is not started again when its turn comes', async () => {
+    const s = await inherit(
+      failing(({ count }) => count === 2 && none('capacity')),
+      false,
+    )
+    await untilQuiet(s)
+    expect((await runners(s.world)).map(({ name }) => name)).toEqual(['tornade-1-1-1'])
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('is not deferred again by a delivery that comes again', async () => {
+    const s = await inherit({ config: { limits: { runners: 1 } } }, true)
+    expect((await jobOf(s.world, '2-1')).deferred).toBeNull()
+    await untilQuiet(s)
+    expect((await runners(s.world)).map(({ name }) => name)).toEqual(['tornade-1-1-1'])
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('two jobs that look for a runner at once', () => {
+  it('do not get the same one', async () => {
+    const s = await stack()
+    const { ledger, github, queues, clock } = s.world
+    const scope = { repository: facts.request().repository, installationId: 5001 }
+    const name = (id: number) => `tornade-${id}-1-1`
+    // Jobs 1 and 2 lose their runners to 3 and 4 at the same moment; only the runner of 3 is left over.
+    for (const [id, meantFor] of [
+      [1, '1-1'],
+      [2, '2-1'],
+      [3, '3-1'],
+    ] as const) {
+      const jit = await github.createJitConfig(scope, name(id), ['tornade'])
+      if (jit.outcome !== 'created') throw new Error('GitHub has the name already')
+      const registration = { id: jit.runnerId, name: name(id), at: START }
+      await ledger.runners.put(
+        facts.runner({
+          name: name(id),
+          registration,
+          for: meantFor,
+          version: 1,
+          launch: facts.launch({ at: START, jobKey: `${id}-1` }),
+        }),
+      )
+    }
+    for (const id of [1, 2, 3, 4]) {
+      const request = facts.request({ key: `${id}-1`, jobId: id })
+      const claim = facts.claimOf({ runner: name(id), leaseUntil: 0 })
+      await ledger.jobs.put(
+        facts.job({ key: `${id}-1`, request, claim, runner: id === 4 ? null : name(id), version: 1 }),
+      )
+    }
+    for (const [taken, by] of [
+      [1, 3],
+      [2, 4],
+    ] as const) {
+      const ref = (await ledger.runners.get(name(taken)))!.registration!
+      const request = facts.request({ key: `${by}-1`, jobId: by })
+      queues.events.send({ kind: 'in_progress', at: START, request, runner: { id: ref.id, name: ref.name } })
+    }
+    await clock.run(START + 10 * SECOND)
+    const [one, two] = [await jobOf(s.world, '1-1'), await jobOf(s.world, '2-1')]
+    expect([one.runner, two.runner].filter(runner => runner === name(3))).toHaveLength(1)
+    const inherited = one.runner === name(3) ? one : two
+    const replaced = one.runner === name(3) ? two : one
+    expect(await ledger.runners.get(name(3))).toMatchObject({ for: inherited.key })
+    expect(replaced).toMatchObject({ replacements: 1, runner: `tornade-${replaced.key}-2` })
   })
 })
 

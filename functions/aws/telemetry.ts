@@ -38,7 +38,7 @@ export function telemetry(service: string, stage: string): Telemetry {
       try {
         return await handler(event, context)
       } finally {
-        embedded.publishStoredMetrics()
+        if (embedded.hasStoredMetrics()) embedded.publishStoredMetrics()
       }
     },
   }

@@ -162,7 +162,10 @@ export function refill(
     filled.heads.length === line.heads.length &&
     filled.heads.every((head, index) => head.runner === line.heads[index]!.runner)
   if (same && filled.more === line.more) return gate
-  return { ...gate, waiting: mapLine({ ...gate.waiting, [repositoryId]: filled }, repositoryId, kept => kept) }
+  return {
+    ...gate,
+    waiting: mapLine({ ...gate.waiting, [repositoryId]: filled }, repositoryId, kept => kept),
+  }
 }
 
 /** Repositories whose line at the gate runs short while more of their jobs wait in the ledger. */

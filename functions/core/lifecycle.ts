@@ -164,6 +164,12 @@ export function isAvailable(runner: Runner): boolean {
   return runner.registration !== null && (state === 'starting' || state === 'idle')
 }
 
+/** True when the runner can serve that job no more: it is on its way out, or has another job. */
+export function isLostTo(runner: Runner, jobKey: string): boolean {
+  const state = runnerState(runner)
+  return state === 'stopped' || state === 'stopping' || (runner.job !== null && runner.job.key !== jobKey)
+}
+
 /** True when `ref`, as a delivery names it, is this runner: same registration, same repository. */
 export function isRunner(runner: Runner, ref: GitHubRunnerRef, repositoryId: number): boolean {
   return (

@@ -17,7 +17,7 @@ export type SweepAction =
   /** No job needs it: deregister, then stop. */
   | { readonly kind: 'release'; readonly runner: string }
   | { readonly kind: 'stop'; readonly runner: string; readonly providerId: string; readonly reason: string }
-  /** Its runner stopped and its end was never told. */
+  /** What became of it was never told: its runner stopped, or it is behind a gate for long. */
   | { readonly kind: 'ask-github'; readonly jobKey: string }
 
 export interface Sight {
@@ -31,6 +31,7 @@ export interface SweepLimits {
 }
 
 const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
 /** Nothing is called stuck before: messages, retries and lagging lists need their time. */
 const STUCK_MS = 5 * MINUTE_MS
 /** The runner goes by itself when its time is over; the sweep comes after it. */
@@ -57,7 +58,11 @@ function jobActions(job: Job, live: ReadonlyMap<string, Runner>, now: number): S
     const silent = now - Math.max(job.started.at, job.queuedAt ?? 0) > STUCK_MS
     return !runner && silent ? [{ kind: 'ask-github', jobKey: job.key }] : []
   }
-  if (!needsRunner(job)) return []
+  // A gate can stay closed for 30 days; now and then somebody asks.
+  if (job.queuedAt === null) {
+    const waited = now - (job.gatedAt ?? job.request.createdAt)
+    return waited >= HOUR_MS && waited % HOUR_MS < MINUTE_MS ? [{ kind: 'ask-github', jobKey: job.key }] : []
+  }
   if (!job.claim) return now - readySince(job) > STUCK_MS ? [{ kind: 'queue-again', jobKey: job.key }] : []
   if (runner?.registration && job.runner !== null) {
     return runnerState(runner) === 'busy' &&

@@ -1,4 +1,5 @@
 /** A whole tornade in stepped time, with what tests want to know of it. */
+import { fileURLToPath } from 'node:url'
 import { type Config, DEFAULT_CONFIG } from '../../functions/config.ts'
 import { isFinal } from '../../functions/core/lifecycle.ts'
 import { generationOf, jobKeyOf, runnerOf } from '../../functions/core/plan.ts'
@@ -7,6 +8,7 @@ import type { Ports } from '../../functions/ports.ts'
 import type { DoubleJob } from '../../local/github.ts'
 import { SILENT } from '../../local/log.ts'
 import { ACME_APP, hex } from '../../local/payloads.ts'
+import { readWiring } from '../../local/wiring.ts'
 import { World, type WorldOptions } from '../../local/world.ts'
 
 export const START = Date.UTC(2026, 10, 2, 9)
@@ -21,6 +23,13 @@ export type ConfigOverrides = Omit<Partial<Config>, 'limits' | 'runner'> & {
 export interface StackOptions extends Omit<Partial<WorldOptions>, 'config'> {
   readonly config?: ConfigOverrides
 }
+
+/** Reading serverless.yml takes longer than most of these worlds do. */
+const WIRING = await readWiring(
+  fileURLToPath(new URL('../..', import.meta.url)),
+  'local',
+  DEFAULT_CONFIG.region,
+)
 
 /** A world and a list of everything in it that must never be: the list stays empty. */
 export interface Stack {
@@ -46,6 +55,7 @@ export async function stack({ config: overrides = {}, ...options }: StackOptions
     start: START,
     secret: 'a secret of these tests',
     log: SILENT,
+    wiring: WIRING,
     ...options,
     config,
     wrapPorts: (ports, name) =>
@@ -133,6 +143,35 @@ export function proxy<T extends object>(port: T, replaced: Partial<T>): T {
       return typeof member === 'function' ? member.bind(target) : member
     },
   })
+}
+
+/** The ports with every call to the outside behind `guard`, which is given the call and its name. */
+export function guarded(
+  ports: Ports,
+  guard: (work: () => Promise<unknown>, name: string) => Promise<unknown>,
+): Ports {
+  const wrap = <T extends object>(port: T, portName: string): T =>
+    new Proxy(port, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name)
+        if (typeof member !== 'function') return member
+        return (...parameters: unknown[]) =>
+          guard(async () => member.apply(target, parameters), `${portName}.${String(name)}`)
+      },
+    })
+  const { ledger } = ports
+  return {
+    ...ports,
+    queue: wrap(ports.queue, 'queue'),
+    compute: wrap(ports.compute, 'compute'),
+    github: wrap(ports.github, 'github'),
+    tickets: wrap(ports.tickets, 'tickets'),
+    ledger: {
+      jobs: wrap(ledger.jobs, 'jobs'),
+      runners: wrap(ledger.runners, 'runners'),
+      gate: wrap(ledger.gate, 'gate'),
+    },
+  }
 }
 
 /** An ordinary job of acme/app, pushed to main. */

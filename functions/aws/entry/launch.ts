@@ -71,7 +71,12 @@ const ports = {
   metrics,
   compute,
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
-  github: createGitHub({}, { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
+  // Of a GitHub Enterprise Server: https://HOST/api/v3
+  github: createGitHub(process.env.TORNADE_GITHUB_URL ? { baseUrl: process.env.TORNADE_GITHUB_URL } : {}, {
+    appKey: ssmAppKey({ appId, appPrivateKey }),
+    clock,
+    log,
+  }),
   tickets: new DynamoTickets({ client, table: ticketsTable, clock }),
   ledger: new DynamoLedger({ client, table: ledgerTable, clock, log }),
 }

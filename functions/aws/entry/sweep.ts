@@ -31,7 +31,12 @@ const ports = {
   log,
   compute: stoppingCompute({ cluster, project }),
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
-  github: createGitHub({}, { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
+  // Of a GitHub Enterprise Server: https://HOST/api/v3
+  github: createGitHub(process.env.TORNADE_GITHUB_URL ? { baseUrl: process.env.TORNADE_GITHUB_URL } : {}, {
+    appKey: ssmAppKey({ appId, appPrivateKey }),
+    clock,
+    log,
+  }),
   ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }),
 }
 
