@@ -1,0 +1,9 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    // Nothing here is a measurement: a slow or busy machine must not fail a test. Budgets are bench/'s.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+})
