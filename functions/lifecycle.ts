@@ -21,7 +21,7 @@ import {
 } from './core/lifecycle.ts'
 import { jobFor, pairAnew } from './core/pairing.ts'
 import { jobKeyOf, runnerOf } from './core/plan.ts'
-import type { GitHubRunnerRef, Job, JobEvent, Runner, RunnerEvent } from './core/types.ts'
+import type { GitHubRunnerRef, Job, JobEvent, JobRequest, Runner, RunnerEvent } from './core/types.ts'
 import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
@@ -322,7 +322,8 @@ function recordKey(record: QueueRecord): string {
     case 'waiting':
     case 'in_progress':
     case 'completed':
-      return message.request.key
+      // Half a message is its own record's failure, not the batch's.
+      return (message.request as Partial<JobRequest> | undefined)?.key ?? record.id
   }
 }
 

@@ -84,6 +84,11 @@ describe('a job', () => {
     expect(look({ jobs: [running], runners: [busy] }, 3600)).toEqual([])
     expect(look({ jobs: [running] }, 5 * MINUTE)).toEqual([])
     expect(look({ jobs: [running] }, 6 * MINUTE)).toEqual([{ kind: 'ask-github', jobKey: '41-1' }])
+    // The news that a runner stopped can be lost; it cannot live that long.
+    expect(look({ jobs: [running], runners: [busy] }, 363 * MINUTE)).toContainEqual({
+      kind: 'ask-github',
+      jobKey: '41-1',
+    })
   })
 
   it('that is final needs nothing', () => {

@@ -2,7 +2,7 @@
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics as EmbeddedMetrics, MetricUnit } from '@aws-lambda-powertools/metrics'
 import type { Context } from 'aws-lambda'
-import type { Log, Metrics } from '../ports.ts'
+import type { Fields, Log, Metrics } from '../ports.ts'
 
 /** Namespace of every metric; alarms in infra/ name it. */
 export const NAMESPACE = 'tornade'
@@ -28,10 +28,10 @@ export function telemetry(service: string, stage: string): Telemetry {
   })
   return {
     log: {
-      debug: (message, fields = {}) => logger.debug(message, fields),
-      info: (message, fields = {}) => logger.info(message, fields),
-      warn: (message, fields = {}) => logger.warn(message, fields),
-      error: (message, fields = {}) => logger.error(message, fields),
+      debug: (message, fields = {}) => logger.debug(message, redacted(fields)),
+      info: (message, fields = {}) => logger.info(message, redacted(fields)),
+      warn: (message, fields = {}) => logger.warn(message, redacted(fields)),
+      error: (message, fields = {}) => logger.error(message, redacted(fields)),
     },
     metrics: { count: (name, value = 1) => embedded.addMetric(name, MetricUnit.Count, value) },
     flushing: handler => async (event, context) => {
@@ -42,4 +42,19 @@ export function telemetry(service: string, stage: string): Telemetry {
       }
     },
   }
+}
+
+/** Session tokens, JIT configs, tokens and JWTs are longer than any name, ARN or digest. */
+const CREDENTIALS = /[\w+/=.-]{100,}/g
+
+/**
+ * Errors of AWS can quote what they are about: that of a wrong signature has the headers of the request, session token
+ * included. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
+ */
+function redacted(fields: Fields): Record<string, unknown> {
+  const text = JSON.stringify(fields, (_, value: unknown) => {
+    if (typeof value === 'string') return value.replace(CREDENTIALS, '[removed]')
+    return typeof value === 'bigint' ? String(value) : value
+  })
+  return JSON.parse(text)
 }

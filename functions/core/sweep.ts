@@ -56,7 +56,7 @@ function jobActions(job: Job, live: ReadonlyMap<string, Runner>, now: number): S
   const runner = job.runner === null ? undefined : live.get(job.runner)
   if (job.started) {
     const silent = now - Math.max(job.started.at, job.queuedAt ?? 0) > STUCK_MS
-    return !runner && silent ? [{ kind: 'ask-github', jobKey: job.key }] : []
+    return silent && (!runner || isOverAge(runner, now)) ? [{ kind: 'ask-github', jobKey: job.key }] : []
   }
   // A gate can stay closed for 30 days; now and then somebody asks.
   if (job.queuedAt === null) {
@@ -86,8 +86,7 @@ function runnerActions(
 ): SweepAction[] {
   const { name, providerId, launch } = runner
   if (providerId === null || launch === null) return []
-  const lifeMs = launch.timeoutMinutes * MINUTE_MS
-  if (now - launch.at > lifeMs + MARGIN_MS)
+  if (isOverAge(runner, now))
     return [{ kind: 'stop', runner: name, providerId, reason: 'longest life reached' }]
   if (
     runner.job === null &&
@@ -105,6 +104,11 @@ function runnerActions(
   const idleMs = limits.runner.idleMinutes * MINUTE_MS
   if (now - idleSince > idleMs + MARGIN_MS) return [{ kind: 'release', runner: name }]
   return !needed.has(name) && now - launch.at > MINUTE_MS ? [{ kind: 'release', runner: name }] : []
+}
+
+/** It should have gone by itself. If it did, nobody heard of it. */
+function isOverAge({ launch }: Runner, now: number): boolean {
+  return launch !== null && now - launch.at > launch.timeoutMinutes * MINUTE_MS + MARGIN_MS
 }
 
 function gateActions(

@@ -484,7 +484,6 @@ describe('infra/tables.yml', () => {
       BillingMode: 'PAY_PER_REQUEST',
       TimeToLiveSpecification: { AttributeName: 't', Enabled: true },
       PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
-      SSESpecification: { SSEEnabled: true },
     })
     expect(GlobalSecondaryIndexes).toHaveLength(3)
     for (const { Projection } of GlobalSecondaryIndexes!)
@@ -496,7 +495,6 @@ describe('infra/tables.yml', () => {
     expect(table).toMatchObject({
       BillingMode: 'PAY_PER_REQUEST',
       TimeToLiveSpecification: { AttributeName: 't', Enabled: true },
-      SSESpecification: { SSEEnabled: true },
     })
     expect(table).not.toHaveProperty('PointInTimeRecoverySpecification')
   })

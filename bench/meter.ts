@@ -1,0 +1,123 @@
+/**
+ * What DynamoDB would bill for calls, in read and write units, from the sizes of the items:
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
+ */
+import { type Attributes, itemBytes } from '../functions/aws/dynamodb.ts'
+import { tableProperties } from '../test/support/dynalite.ts'
+
+const WRITE_UNIT = 1024
+const READ_UNIT = 4096
+
+export interface Units {
+  readonly reads: number
+  readonly writes: number
+}
+
+/** Follows every item, because a write is billed by the larger of what was there and what is there now. */
+export class Meter {
+  readonly #items = new Map<string, Attributes>()
+  readonly #indexes: readonly (readonly string[])[]
+
+  constructor() {
+    this.#indexes = (tableProperties('LedgerTable').GlobalSecondaryIndexes ?? []).map(index =>
+      index.KeySchema!.map(({ AttributeName }) => AttributeName!),
+    )
+  }
+
+  /** @param answer null for a call that failed, its condition most likely */
+  // biome-ignore lint/suspicious/noExplicitAny: requests and answers as they come over the wire
+  units(action: string, request: any, answer: any): Units {
+    const table: string = request.TableName
+    switch (action) {
+      case 'PutItem': {
+        const item = binary(request.Item)
+        return { reads: 0, writes: this.#write(keyOf(table, item), item, answer !== null) }
+      }
+      case 'UpdateItem': {
+        // The only update there is takes a ticket: REMOVE j.
+        const key = keyOf(table, request.Key)
+        const { j: _, ...rest } = this.#items.get(key) ?? {}
+        return { reads: 0, writes: this.#write(key, rest, answer !== null) }
+      }
+      case 'DeleteItem':
+        return { reads: 0, writes: this.#write(keyOf(table, request.Key), undefined, answer !== null) }
+      case 'GetItem':
+        return { reads: this.#read(keyOf(table, request.Key), request.ConsistentRead), writes: 0 }
+      case 'BatchGetItem': {
+        const asked = Object.entries<{ Keys: Attributes[]; ConsistentRead?: boolean }>(request.RequestItems)
+        const reads = asked.flatMap(([name, { Keys, ConsistentRead }]) =>
+          Keys.map(key => this.#read(keyOf(name, key), ConsistentRead)),
+        )
+        return { reads: sum(reads), writes: 0 }
+      }
+      case 'Query': {
+        const bytes = sum((answer?.Items ?? []).map((item: Attributes) => itemBytes(binary(item))))
+        return { reads: unitsOf(bytes, READ_UNIT) / 2, writes: 0 }
+      }
+      default:
+        throw new Error(`what does ${action} cost?`)
+    }
+  }
+
+  /** Tickets, and whatever else has a key like this. */
+  keys(attribute: string): string[] {
+    return [...this.#items.values()].flatMap(item => item[attribute]?.S ?? [])
+  }
+
+  bytes(attribute: string, key: string): number {
+    const item = [...this.#items.values()].find(one => one[attribute]?.S === key)
+    return item ? itemBytes(item) : 0
+  }
+
+  #write(key: string, item: Attributes | undefined, done: boolean): number {
+    const before = this.#items.get(key)
+    const table = unitsOf(Math.max(size(before), done ? size(item) : 0), WRITE_UNIT)
+    // A condition that fails is billed like a write of what stands there.
+    if (!done) return table
+    if (item) this.#items.set(key, item)
+    else this.#items.delete(key)
+    const indexes = this.#indexes.map(names => {
+      const [old, now] = [entry(before, names), entry(item, names)]
+      // Entries hold keys only: far below a unit each. A changed key is a deletion and an insertion.
+      return old === now ? 0 : Number(old !== null) + Number(now !== null)
+    })
+    return table + sum(indexes)
+  }
+
+  #read(key: string, consistent = false): number {
+    return unitsOf(size(this.#items.get(key)), READ_UNIT) / (consistent ? 1 : 2)
+  }
+}
+
+function keyOf(table: string, item: Attributes): string {
+  return `${table} ${item.pk?.S ?? item.k?.S}`
+}
+
+/** Of an index; null where the item has not all of its keys, and so no entry. */
+function entry(item: Attributes | undefined, names: readonly string[]): string | null {
+  const values = names.map(name => item?.[name]?.S)
+  return values.includes(undefined) ? null : values.join(' ')
+}
+
+function size(item: Attributes | undefined): number {
+  return item ? itemBytes(item) : 0
+}
+
+/** Nothing costs as much as one unit. */
+function unitsOf(bytes: number, unit: number): number {
+  return Math.max(1, Math.ceil(bytes / unit))
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((all, one) => all + one, 0)
+}
+
+/** On the wire bytes are base64. */
+function binary(item: Attributes): Attributes {
+  return Object.fromEntries(
+    Object.entries(item).map(([name, value]) => [
+      name,
+      value.B === undefined ? value : { B: Buffer.from(String(value.B), 'base64') },
+    ]),
+  )
+}

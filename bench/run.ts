@@ -1,0 +1,14 @@
+/** `npm run bench -- [replay] [functions]`: measures, prints tables, and exits with 1 when a budget is broken. */
+import { functions } from './functions.ts'
+import { replay } from './replay.ts'
+
+const PARTS: Readonly<Record<string, () => Promise<boolean>>> = { functions, replay }
+
+const asked = process.argv.slice(2)
+const unknown = asked.filter(name => !Object.hasOwn(PARTS, name))
+if (unknown.length > 0) {
+  process.stderr.write(`Usage: npm run bench -- [${Object.keys(PARTS).join('] [')}]\n`)
+  process.exit(2)
+}
+for (const name of asked.length > 0 ? asked : Object.keys(PARTS))
+  if (!(await PARTS[name]!())) process.exitCode = 1

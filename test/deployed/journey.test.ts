@@ -1,0 +1,152 @@
+/** Jobs from their delivery to their price, through the functions as they are deployed. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { jobState } from '../../functions/core/lifecycle.ts'
+import { REGION } from '../infra/stack.ts'
+import { Deployment, JOB_ROLE_ID, PLAIN_ROLE_ID } from './stack.ts'
+
+let world: Deployment
+beforeAll(async () => {
+  world = await Deployment.start()
+}, 60_000)
+afterAll(() => world.close())
+
+const state = async (key: string) => jobState(await world.job(key))
+
+/** Nothing of a runner is left: no ticket that could be taken, no registration, no place. */
+async function nothingIsLeft(): Promise<void> {
+  const open = (await world.items('TicketsTable')).filter(({ j }) => j !== undefined)
+  expect(open).toEqual([])
+  expect([...world.github.runners.values()]).toEqual([])
+  expect((await world.gate())?.holders).toEqual({})
+  expect(world.queues.launch.deadLetters).toEqual([])
+  expect(world.queues.events.deadLetters).toEqual([])
+  expect(world.faults()).toEqual([])
+}
+
+describe.each([
+  { kind: 'Fargate', labels: ['tornade/arm64/4cpu'], role: PLAIN_ROLE_ID, compute: 'fargate' },
+  { kind: 'CodeBuild', labels: ['tornade/docker'], role: PLAIN_ROLE_ID, compute: 'codebuild' },
+  { kind: 'Fargate, with a role', labels: ['tornade/role:deploy'], role: JOB_ROLE_ID, compute: 'fargate' },
+  {
+    kind: 'CodeBuild, with a role',
+    labels: ['tornade/docker/role:deploy'],
+    role: JOB_ROLE_ID,
+    compute: 'codebuild',
+  },
+])('a job on $kind', ({ labels, role, compute }) => {
+  it('is started, runs, is priced, and leaves nothing behind', async () => {
+    const { job, key, answer } = await world.queue(labels)
+    expect(answer).toEqual({ status: 202, body: { outcome: 'accepted' } })
+    expect(await world.settle()).toEqual([])
+    expect(await state(key)).toBe('launching')
+    const runner = `tornade-${key}-1`
+    const started = world.started(runner)!
+    expect(started.role).toBe(role)
+    expect(await world.runner(runner)).toMatchObject({
+      providerId: started.arn,
+      ticketKey: started.key,
+      launch: { jobKey: key, region: REGION, shape: { compute } },
+    })
+    expect(Object.keys((await world.gate())!.holders)).toEqual([runner])
+
+    world.advance(20)
+    await world.runnerTakes(runner, job, labels)
+    // Whoever has the same identity comes too late.
+    expect(await world.takeTicket(started.key)).toBeNull()
+    expect(await world.settle()).toEqual([])
+    expect(await state(key)).toBe('running')
+
+    world.advance(120)
+    await world.runnerEnds(runner, job, labels)
+    expect(await world.settle()).toEqual([])
+    expect(await state(key)).toBe('completed')
+    expect(await world.job(key)).toMatchObject({ completed: { conclusion: 'success' }, runner })
+    const ended = await world.runner(runner)
+    expect(ended.stoppedAt).not.toBeNull()
+    expect(ended.job).toMatchObject({ key })
+    const { totalMicroUsd, startupMicroUsd, jobMicroUsd, idleMicroUsd, billedMs, basis } = ended.cost!
+    expect(billedMs).toBeGreaterThanOrEqual(120_000)
+    expect(startupMicroUsd + jobMicroUsd + idleMicroUsd).toBe(totalMicroUsd)
+    expect(totalMicroUsd > 0).toBe(basis !== 'unknown')
+    expect((await world.job(key)).cost).toMatchObject({ runner, microUsd: jobMicroUsd })
+    await nothingIsLeft()
+  })
+})
+
+describe('a job that asks for what there is not', () => {
+  it('is refused where its author looks', async () => {
+    const { key, job } = await world.queue(['tornade', 'amr64'])
+    await world.settle()
+    expect(await state(key)).toBe('refused')
+    expect(world.github.checks).toMatchObject([
+      { conclusion: 'failure', externalId: `tornade:${job.runId}:1` },
+    ])
+    expect(world.github.checks[0]!.summary).toContain('did you mean `arm64`?')
+    expect(job.conclusion).toBe('cancelled')
+    await world.deliver(world.payload('completed', job, ['tornade', 'amr64']))
+    await world.settle()
+    expect(await state(key)).toBe('refused')
+    await nothingIsLeft()
+  })
+})
+
+describe('a job that is cancelled before it runs', () => {
+  it('gives its runner back: no registration, no task, no place', async () => {
+    const labels = ['tornade']
+    const { job, key } = await world.queue(labels)
+    await world.settle()
+    const runner = `tornade-${key}-1`
+    const { arn, key: ticket } = world.started(runner)!
+    world.github.finishJob(job, 'cancelled')
+    await world.deliver(world.payload('completed', job, labels))
+    await world.settle()
+    expect(await state(key)).toBe('cancelled')
+    expect(world.github.runners.size).toBe(0)
+    expect(world.wire.ecs.tasks.get(arn)!.stop).toBeNull()
+
+    world.advance(90)
+    await world.settle()
+    expect(world.wire.ecs.tasks.get(arn)!.stop).toMatchObject({ code: 'UserInitiated' })
+    expect((await world.items('TicketsTable')).map(({ k }) => k!.S)).toContain(ticket)
+
+    world.wire.ecs.stopped(arn)
+    await world.settle()
+    expect((await world.items('TicketsTable')).map(({ k }) => k!.S)).not.toContain(ticket)
+    expect((await world.runner(runner)).cost).not.toBeNull()
+    await nothingIsLeft()
+  })
+})
+
+describe('a runner whose job never comes', () => {
+  it('is found by the sweep and stopped, on Fargate and on CodeBuild', async () => {
+    const runners: string[] = []
+    for (const labels of [['tornade'], ['tornade', 'docker']]) {
+      const { key, job } = await world.queue(labels)
+      await world.settle()
+      const runner = `tornade-${key}-1`
+      runners.push(runner)
+      await world.runnerTakes(runner, job, labels)
+      await world.settle()
+    }
+    await world.sweep()
+    expect(runners.map(runner => isStopped(runner))).toEqual([false, false])
+
+    // Its end is never told, and it lives on.
+    world.advance(6 * 3600 + 180)
+    await world.sweep()
+    expect(runners.map(runner => isStopped(runner))).toEqual([true, true])
+    for (const runner of runners) {
+      const { job } = await world.runner(runner)
+      const served = world.github.jobs.get(Number(job!.key.split('-')[0]))!
+      await world.runnerEnds(runner, served, [])
+    }
+    await world.settle()
+    await nothingIsLeft()
+  })
+
+  function isStopped(runner: string): boolean {
+    const { arn } = world.started(runner)!
+    const task = world.wire.ecs.tasks.get(arn)
+    return task ? task.stop !== null : world.wire.codebuild.builds.get(arn)!.status === 'STOPPED'
+  }
+})
