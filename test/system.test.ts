@@ -845,27 +845,49 @@ describe('calls that take their time', () => {
 
 describe('a launch that is carried on', () => {
   it('after one of those that it admitted failed leaves the others their places', async () => {
+    let paused = false
     let failed = false
     const s = await stack({
-      config: { limits: { runners: 2 } },
+      config: { limits: { runners: 3 } },
       wrapPorts: ports => ({
         ...ports,
+        // A pause, after which one message lets in all who waited for its end.
+        github: proxy(ports.github, {
+          createJitConfig: async (...call) => {
+            if (paused) return ports.github.createJitConfig(...call)
+            paused = true
+            return { outcome: 'paused', retryAfterSeconds: 60 }
+          },
+        }),
         compute: proxy(ports.compute, {
           start: async request => {
-            if (request.runner === 'tornade-3-1-1' && !failed) {
-              failed = true
-              throw new Error('ECS did not answer')
-            }
-            return ports.compute.start(request)
+            if (request.runner !== 'tornade-2-1-1' || failed) return ports.compute.start(request)
+            failed = true
+            throw new Error('ECS did not answer')
           },
         }),
       }),
     })
-    for (const id of [1, 2]) s.world.github.queue(job(id, { script: { durationMs: MINUTE } }))
-    await s.world.clock.run(START + 2 * SECOND)
-    for (const id of [3, 4, 5, 6]) s.world.github.queue(job(id, { script: { durationMs: 20 * MINUTE } }))
+    const script = { durationMs: 20 * MINUTE }
+    s.world.github.queue(job(1, { script }))
+    await s.world.clock.run(START + 10 * SECOND)
+    for (const id of [2, 3, 4, 5]) s.world.github.queue(job(id, { script }))
     await untilQuiet(s)
     expect(failed).toBe(true)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('and finds that its runner has stopped starts another at once', async () => {
+    const s = await stack()
+    const stopped = facts.runner({ name: 'tornade-1-1-1', for: '1-1', stoppedAt: START, version: 1 })
+    await s.world.ledger.runners.put(stopped)
+    const claim = facts.claimOf({ runner: 'tornade-1-1-1', leaseUntil: 0 })
+    const request = facts.request({ key: '1-1', jobId: 1 })
+    await s.world.ledger.jobs.put(facts.job({ key: '1-1', request, claim, runner: claim.runner, version: 1 }))
+    s.world.github.queue(job(1))
+    await s.world.clock.run(START + 5 * SECOND)
+    expect((await jobOf(s.world, '1-1')).runner).toBe('tornade-1-1-2')
+    await untilQuiet(s)
     expect(await leftovers(s)).toEqual([])
   })
 
@@ -966,53 +988,105 @@ describe('a job that was given the runner of another', () => {
   })
 })
 
-describe('two jobs that look for a runner at once', () => {
-  it('do not get the same one', async () => {
-    const s = await stack()
-    const { ledger, github, queues, clock } = s.world
-    const scope = { repository: facts.request().repository, installationId: 5001 }
-    const name = (id: number) => `tornade-${id}-1-1`
-    // Jobs 1 and 2 lose their runners to 3 and 4 at the same moment; only the runner of 3 is left over.
-    for (const [id, meantFor] of [
-      [1, '1-1'],
-      [2, '2-1'],
-      [3, '3-1'],
-    ] as const) {
+describe('news that come at the same time', () => {
+  const name = (id: number) => `tornade-${id}-1-1`
+  const requestOf = (id: number) => facts.request({ key: `${id}-1`, jobId: id })
+
+  /** Jobs with the same labels that wait for their runners, which are idle; those beyond `count` have none. */
+  async function idle(
+    { world: { ledger, github } }: Stack,
+    ids: readonly number[],
+    count: number,
+  ): Promise<void> {
+    const scope = { repository: requestOf(1).repository, installationId: 5001 }
+    for (const id of ids) {
+      const own = ids.indexOf(id) < count
+      const claim = facts.claimOf({ runner: name(id), leaseUntil: 0 })
+      const waits = { request: requestOf(id), claim, runner: own ? name(id) : null }
+      await ledger.jobs.put(facts.job({ key: `${id}-1`, version: 1, ...waits }))
+      if (!own) continue
       const jit = await github.createJitConfig(scope, name(id), ['tornade'])
       if (jit.outcome !== 'created') throw new Error('GitHub has the name already')
       const registration = { id: jit.runnerId, name: name(id), at: START }
+      const launch = facts.launch({ at: START, jobKey: `${id}-1` })
       await ledger.runners.put(
-        facts.runner({
-          name: name(id),
-          registration,
-          for: meantFor,
-          version: 1,
-          launch: facts.launch({ at: START, jobKey: `${id}-1` }),
-        }),
+        facts.runner({ name: name(id), registration, for: `${id}-1`, version: 1, launch }),
       )
     }
-    for (const id of [1, 2, 3, 4]) {
-      const request = facts.request({ key: `${id}-1`, jobId: id })
-      const claim = facts.claimOf({ runner: name(id), leaseUntil: 0 })
-      await ledger.jobs.put(
-        facts.job({ key: `${id}-1`, request, claim, runner: id === 4 ? null : name(id), version: 1 }),
-      )
-    }
-    for (const [taken, by] of [
-      [1, 3],
-      [2, 4],
-    ] as const) {
-      const ref = (await ledger.runners.get(name(taken)))!.registration!
-      const request = facts.request({ key: `${by}-1`, jobId: by })
-      queues.events.send({ kind: 'in_progress', at: START, request, runner: { id: ref.id, name: ref.name } })
-    }
-    await clock.run(START + 10 * SECOND)
-    const [one, two] = [await jobOf(s.world, '1-1'), await jobOf(s.world, '2-1')]
-    expect([one.runner, two.runner].filter(runner => runner === name(3))).toHaveLength(1)
-    const inherited = one.runner === name(3) ? one : two
-    const replaced = one.runner === name(3) ? two : one
-    expect(await ledger.runners.get(name(3))).toMatchObject({ for: inherited.key })
-    expect(replaced).toMatchObject({ replacements: 1, runner: `tornade-${replaced.key}-2` })
+  }
+
+  async function took({ world }: Stack, id: number, by: number): Promise<void> {
+    const { id: runnerId } = (await world.ledger.runners.get(name(id)))!.registration!
+    const ref = { id: runnerId, name: name(id) }
+    world.queues.events.send({ kind: 'in_progress', at: START, request: requestOf(by), runner: ref })
+  }
+
+  it('do not let two jobs have one runner', async () => {
+    const s = await stack()
+    await idle(s, [1, 2, 3, 4], 3)
+    // Jobs 1 and 2 lose their runners at the same moment; only that of job 3 is left over.
+    await took(s, 1, 3)
+    await took(s, 2, 4)
+    await s.world.clock.run(START + 10 * SECOND)
+    const both = [await jobOf(s.world, '1-1'), await jobOf(s.world, '2-1')]
+    const [inherits] = both.filter(({ runner }) => runner === name(3))
+    const [replaced] = both.filter(({ runner }) => runner !== name(3))
+    expect(await s.world.ledger.runners.get(name(3))).toMatchObject({ for: inherits!.key })
+    expect(replaced).toMatchObject({ replacements: 1, runner: `tornade-${replaced!.key}-2` })
+  })
+
+  it('do not leave a job with a runner that is taken while it is given it', async () => {
+    const s: Stack = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        ledger: {
+          ...ports.ledger,
+          jobs: proxy(ports.ledger.jobs, {
+            put: async item => {
+              if (item.key === '1-1' && item.runner === name(3)) await s.world.clock.sleep(3 * SECOND)
+              return ports.ledger.jobs.put(item)
+            },
+          }),
+        },
+      }),
+    })
+    await idle(s, [1, 3, 4], 2)
+    await took(s, 1, 3)
+    await s.world.clock.run(START + SECOND)
+    await took(s, 3, 4)
+    await s.world.clock.run(START + 10 * SECOND)
+    expect(await jobOf(s.world, '1-1')).toMatchObject({ replacements: 1, runner: 'tornade-1-1-2' })
+  })
+
+  it('leave a job with what its runner costs in the end', async () => {
+    const s: Stack = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        ledger: {
+          ...ports.ledger,
+          jobs: proxy(ports.ledger.jobs, {
+            put: async item => {
+              if (item.started && !item.completed) await s.world.clock.sleep(5 * SECOND)
+              return ports.ledger.jobs.put(item)
+            },
+          }),
+        },
+      }),
+    })
+    await idle(s, [1], 1)
+    const { ledger, queues, clock } = s.world
+    const known = (await ledger.runners.get(name(1)))!
+    const stopped = { pullStartedAt: START, startedAt: START, stoppedAt: START + 10 * MINUTE }
+    await ledger.runners.put({ ...known, ...stopped, version: 2 })
+    const runner = { id: known.registration!.id, name: name(1) }
+    await took(s, 1, 1)
+    await clock.run(START + SECOND)
+    const end = { at: START + 5 * MINUTE, conclusion: 'success', runner, startedAt: START }
+    queues.events.send({ kind: 'completed', request: requestOf(1), ...end })
+    await clock.run(START + MINUTE)
+    const { cost } = (await ledger.runners.get(name(1)))!
+    expect(cost!.idleMicroUsd).toBeGreaterThan(0)
+    expect((await jobOf(s.world, '1-1')).cost?.microUsd).toBe(cost!.jobMicroUsd)
   })
 })
 
