@@ -44,6 +44,7 @@ beforeAll(async () => {
   await notRegistered(['tornade', 'docker'])
   await interrupted(['tornade'])
   await lost(['tornade'])
+  await unheard(['tornade'])
   await crowded(['tornade'])
   await forgotten(['tornade'])
   asked = askings(stack, world.calls)
@@ -123,6 +124,15 @@ async function lost(labels: readonly string[]): Promise<void> {
   await world.sweep()
   await world.settle()
   expect((await world.job(key)).completed).toMatchObject({ conclusion: 'success' })
+}
+
+/** Nobody tells that the job was cancelled; launch asks before it starts a second runner, and says so. */
+async function unheard(labels: readonly string[]): Promise<void> {
+  const { job, key, runner } = await launched(labels)
+  world.github.finishJob(job, 'cancelled')
+  world.stops(runner)
+  await world.settle()
+  expect((await world.job(key)).completed).toMatchObject({ conclusion: 'cancelled' })
 }
 
 /** More jobs of a repository wait than the gate remembers, when a runner starts, ends, and when the sweep looks. */
