@@ -13,7 +13,7 @@ import { generationOf, runnerName } from './core/plan.ts'
 import { roleViolation } from './core/policy.ts'
 import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
-import type { EventsMessage, LaunchMessage, Ports, QueueMessage } from './ports.ts'
+import type { LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
 import { deregister } from './registration.ts'
@@ -45,8 +45,6 @@ interface Aftermath {
   readonly stepBacks: { readonly request: PlaceRequest; readonly notBefore: number }[]
   readonly pauses: { readonly scope: string; readonly until: number }[]
   readonly messages: QueueMessage[]
-  /** Runners whose job ended while they were being started. */
-  readonly unneeded: string[]
 }
 
 export function launch(
@@ -69,7 +67,7 @@ export function launch(
     if (asking.length === 0 && !left.some(record => isWake(record) || record.receives > 1)) return [...failed]
 
     const admission = await admitAll(asking, left)
-    const aftermath: Aftermath = { leaving: [], stepBacks: [], pauses: [], messages: [], unneeded: [] }
+    const aftermath: Aftermath = { leaving: [], stepBacks: [], pauses: [], messages: [] }
     const byRunner = new Map(asking.map(item => [item.candidate.runner, item]))
     const admitted = admission.admitted.map(holder => ({
       holder,
@@ -271,7 +269,6 @@ export function launch(
       case 'armed':
         metrics.count('JobsLaunched')
         log.info('runner started', { job: request.key, repository: request.repository.name, runner })
-        if (!(await isMeantFor(request.key, runner))) aftermath.unneeded.push(runner)
         return
       case 'not-needed':
         return drop(runner, already, aftermath)
@@ -306,11 +303,6 @@ export function launch(
     }
   }
 
-  async function isMeantFor(jobKey: string, runner: string): Promise<boolean> {
-    const job = await ledger.jobs.get(jobKey)
-    return job !== undefined && needsRunner(job) && job.runner === runner
-  }
-
   /** A place that nobody needs is given back, unless a runner lives on it. */
   async function drop(runner: string, already: boolean, aftermath: Aftermath): Promise<void> {
     const live = already ? await ledger.runners.get(runner) : undefined
@@ -335,10 +327,7 @@ export function launch(
     return true
   }
 
-  async function settle(
-    { leaving, stepBacks, pauses, messages, unneeded }: Aftermath,
-    gate: Gate,
-  ): Promise<void> {
+  async function settle({ leaving, stepBacks, pauses, messages }: Aftermath, gate: Gate): Promise<void> {
     let latest = gate
     if (leaving.length + stepBacks.length + pauses.length > 0) {
       const changed = await changeGate(ledger, current => {
@@ -353,8 +342,6 @@ export function launch(
     if (came || (leaving.length > 0 && isAnyoneWaiting(latest)))
       messages.push({ body: { kind: 'wake' } satisfies LaunchMessage })
     if (messages.length > 0) await queues.send('launch', messages)
-    const idle = unneeded.map(runner => ({ body: { kind: 'stop-if-idle', runner } satisfies EventsMessage }))
-    if (idle.length > 0) await queues.send('events', idle)
   }
 
   async function guard(record: QueueRecord, failed: Set<string>, work: () => Promise<void>): Promise<void> {

@@ -33,8 +33,8 @@ export type LifecyclePorts = Omit<Ports, 'secrets' | 'compute'> & { readonly com
 
 /** A job can arrive just before GitHub answers that its runner is removed; its in_progress comes within this time. */
 const LISTENER_GRACE_SECONDS = 90
-/** A runner that is being started has its registration by then. */
-const ARMING_SECONDS = 60
+/** Between two looks at a runner that is still being started and is not needed any more. */
+const ARMING_SECONDS = 5
 /** A runner ends by itself when it has been idle for too long; whatever lives longer is ended. */
 const OVERDUE_MS = 60_000
 
@@ -203,8 +203,9 @@ export function lifecycle(
 
   async function onStopIfIdle(name: string): Promise<void> {
     const runner = await ledger.runners.get(name)
-    if (!runner || runner.stoppedAt !== null || runner.job !== null) return
-    if (runner.deregisteredAt === null) return runner.registration ? release(name) : undefined
+    if (!runner?.registration) return (await isBeingArmed(name)) ? stopLater(name, ARMING_SECONDS) : undefined
+    if (runner.stoppedAt !== null || runner.job !== null) return
+    if (runner.deregisteredAt === null) return release(name)
     if (runner.providerId === null) return
     await compute.stop(runner.providerId, 'no job needs this runner')
     await update(
@@ -212,6 +213,12 @@ export function lifecycle(
       name,
       current => current && { ...current, stopRequestedAt: current.stopRequestedAt ?? clock.now() },
     )
+  }
+
+  /** Whoever starts it may yet register it: then it must not stay. */
+  async function isBeingArmed(name: string): Promise<boolean> {
+    const claim = (await ledger.jobs.get(jobKeyOf(name)))?.claim
+    return claim?.runner === name && claim.leaseUntil > clock.now()
   }
 
   /**

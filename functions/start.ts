@@ -122,22 +122,32 @@ async function arm(
   started: StartedTask,
 ): Promise<StartResult> {
   const { clock, compute, github, ledger, tickets } = ports
-  const known = await create(ledger.runners, claim.runner, current =>
-    launched(current ?? newRunner(claim.runner), job, claim, config.region, started, clock.now()),
-  )
-  if (known!.stoppedAt !== null) return { outcome: 'lost' }
+  /** One write where nobody wrote before: what it is, and with its registration what it may be taken for. */
+  const record = (registration: Runner['registration']) =>
+    create(ledger.runners, claim.runner, current => {
+      const known = launched(
+        current ?? newRunner(claim.runner),
+        job,
+        claim,
+        config.region,
+        started,
+        clock.now(),
+      )
+      return registration ? { ...known, registration } : known
+    })
   const scope = scopeOf(job)
   const jit = await mint(ports, scope, job.request.labels, claim.runner)
   if (jit.outcome === 'paused') {
+    await record(null)
     await saveClaim(ports, job.key, released(claim))
     return { outcome: 'paused', until: clock.now() + jit.retryAfterSeconds * 1000 }
   }
   if (jit.outcome === 'failed') {
+    await record(null)
     await compute.stop(started.providerId, 'GitHub refused to register this runner')
     return { outcome: 'refused', code: 'github-refused', message: jit.message }
   }
-  const registration = { id: jit.runnerId, name: jit.name, at: clock.now() }
-  const armed = await update(ledger.runners, claim.runner, current => current && { ...current, registration })
+  const armed = await record({ id: jit.runnerId, name: jit.name, at: clock.now() })
   if (armed!.stoppedAt !== null) {
     // It stopped too early for its registration to be removed with it.
     await github.removeRunner(scope, jit.runnerId)
@@ -147,7 +157,7 @@ async function arm(
   return { outcome: 'armed' }
 }
 
-/** Known before anything else is done with it, so that a runner is accounted for however far its start comes. */
+/** What a start is known by. Where it is interrupted before this is written, its claim says the same (claim.ts). */
 function launched(
   runner: Runner,
   job: Job,

@@ -57,6 +57,7 @@ describe('what is deployed', () => {
         ...nothing,
         name: 'launch',
         handler: handler('launch'),
+        memoryMb: 256,
         timeoutMs: 60_000,
         queues: [{ ...mapping, queue: 'launch' }],
       },
