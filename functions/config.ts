@@ -81,3 +81,8 @@ export function labelRules(config: Config, { limits }: { readonly limits: boolea
     limits: limits ? { cpu, memoryGiB, diskGiB } : null,
   }
 }
+
+/** Priority of a repository by its owner/name; an own entry only, whatever the name. */
+export function priorityOf({ priority }: Pick<Config, 'priority'>, repository: string): number {
+  return Object.hasOwn(priority, repository) ? priority[repository]! : 0
+}

@@ -4,7 +4,7 @@
  * Receives count crashes only: whatever must wait is written down and acknowledged, never failed.
  */
 import { askGitHub } from './ask.ts'
-import { type Config, labelRules } from './config.ts'
+import { type Config, labelRules, priorityOf } from './config.ts'
 import { admit, isAnyoneWaiting, leave, type PlaceRequest, pause, stepBack } from './core/admission.ts'
 import { type Candidate, claim, queue, wants } from './core/claim.ts'
 import { type LabelRules, readLabels } from './core/labels.ts'
@@ -219,9 +219,7 @@ export function launch(
       jobKey: request.key,
       repositoryId: request.repository.id,
       role: spec.role,
-      priority: Object.hasOwn(config.priority, request.repository.name)
-        ? config.priority[request.repository.name]!
-        : 0,
+      priority: priorityOf(config, request.repository.name),
       since: queuedAt,
       by,
     }

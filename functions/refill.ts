@@ -1,5 +1,5 @@
 /** Brings deferred jobs from the ledger to the gate, where a line runs short. */
-import type { Config } from './config.ts'
+import { type Config, priorityOf } from './config.ts'
 import { type DeferredRequest, linesToRefill, refill } from './core/admission.ts'
 import { runnerName } from './core/plan.ts'
 import type { Gate, Job } from './core/types.ts'
@@ -30,20 +30,16 @@ export async function refillGate(
   return came
 }
 
-function waitingRequest(
-  job: Job,
-  { marker, priority }: Pick<Config, 'marker' | 'priority'>,
-  now: number,
-): DeferredRequest {
+function waitingRequest(job: Job, config: Pick<Config, 'marker' | 'priority'>, now: number): DeferredRequest {
   const { request, spec, deferred } = job
   const notBefore = deferred?.notBefore ?? null
   return {
     notBefore: notBefore !== null && notBefore > now ? notBefore : null,
-    runner: deferred?.runner ?? runnerName(marker, job.key, 1),
+    runner: deferred?.runner ?? runnerName(config.marker, job.key, 1),
     jobKey: job.key,
     repositoryId: request.repository.id,
     role: spec?.role ?? null,
-    priority: Object.hasOwn(priority, request.repository.name) ? priority[request.repository.name]! : 0,
+    priority: priorityOf(config, request.repository.name),
     since: job.queuedAt ?? request.createdAt,
     by: '',
   }
