@@ -202,6 +202,8 @@ export async function supervise({
       const path = join(notes, name)
       if (!existsSync(path)) return undefined
       const text = readFileSync(path, 'utf8')
+      // Opened for writing, and not written yet.
+      if (text === '') return undefined
       return name === 'job-log' || name === 'always' ? text : JSON.parse(text)
     },
     exit: () => exit,
