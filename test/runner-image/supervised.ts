@@ -202,9 +202,10 @@ export async function supervise({
       const path = join(notes, name)
       if (!existsSync(path)) return undefined
       const text = readFileSync(path, 'utf8')
+      // That a step ran shows in its file being there at all.
+      if (name === 'job-log' || name === 'always') return text
       // Opened for writing, and not written yet.
-      if (text === '') return undefined
-      return name === 'job-log' || name === 'always' ? text : JSON.parse(text)
+      return text === '' ? undefined : JSON.parse(text)
     },
     exit: () => exit,
     until: async what => {
