@@ -22,3 +22,9 @@ export function compiledConfig(): Config {
   const [name] = variables('TORNADE_CONFIG')
   return JSON.parse(readFileSync(join(process.env.LAMBDA_TASK_ROOT ?? '.', name), 'utf8')) as Config
 }
+
+/** Where GitHub is: TORNADE_GITHUB_URL (https://HOST/api/v3) for a GitHub Enterprise Server, else github.com. */
+export function gitHubSettings(): { readonly baseUrl?: string } {
+  const { TORNADE_GITHUB_URL: baseUrl } = process.env
+  return baseUrl ? { baseUrl } : {}
+}

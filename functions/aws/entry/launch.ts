@@ -4,7 +4,7 @@ import { createGitHub } from '../../github/github.ts'
 import { queueLambda } from '../../lambda.ts'
 import { launch } from '../../launch.ts'
 import { dynamoClient } from '../dynamodb.ts'
-import { compiledConfig, variables } from '../environment.ts'
+import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
 import { iamRoleId, LaunchCompute } from '../launch-compute.ts'
 import { DynamoLedger } from '../ledger.ts'
 import { SqsQueue } from '../queue.ts'
@@ -71,12 +71,7 @@ const ports = {
   metrics,
   compute,
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
-  // Of a GitHub Enterprise Server: https://HOST/api/v3
-  github: createGitHub(process.env.TORNADE_GITHUB_URL ? { baseUrl: process.env.TORNADE_GITHUB_URL } : {}, {
-    appKey: ssmAppKey({ appId, appPrivateKey }),
-    clock,
-    log,
-  }),
+  github: createGitHub(gitHubSettings(), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
   tickets: new DynamoTickets({ client, table: ticketsTable, clock }),
   ledger: new DynamoLedger({ client, table: ledgerTable, clock, log }),
 }

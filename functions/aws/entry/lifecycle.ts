@@ -4,7 +4,7 @@ import { queueLambda } from '../../lambda.ts'
 import { lifecycle } from '../../lifecycle.ts'
 import { stoppingCompute } from '../compute.ts'
 import { dynamoClient } from '../dynamodb.ts'
-import { compiledConfig, variables } from '../environment.ts'
+import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
 import { DynamoLedger } from '../ledger.ts'
 import { SqsQueue } from '../queue.ts'
 import { ssmAppKey } from '../secrets.ts'
@@ -35,12 +35,7 @@ const ports = {
   metrics,
   compute: stoppingCompute({ cluster, project }),
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
-  // Of a GitHub Enterprise Server: https://HOST/api/v3
-  github: createGitHub(process.env.TORNADE_GITHUB_URL ? { baseUrl: process.env.TORNADE_GITHUB_URL } : {}, {
-    appKey: ssmAppKey({ appId, appPrivateKey }),
-    clock,
-    log,
-  }),
+  github: createGitHub(gitHubSettings(), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
   tickets: new DynamoTickets({ client, table: ticketsTable, clock }),
   ledger: new DynamoLedger({ client, table: ledgerTable, clock, log }),
 }

@@ -4,7 +4,7 @@ import { scheduleLambda } from '../../lambda.ts'
 import { sweep } from '../../sweep.ts'
 import { stoppingCompute } from '../compute.ts'
 import { dynamoClient } from '../dynamodb.ts'
-import { compiledConfig, variables } from '../environment.ts'
+import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
 import { DynamoLedger } from '../ledger.ts'
 import { SqsQueue } from '../queue.ts'
 import { ssmAppKey } from '../secrets.ts'
@@ -31,12 +31,7 @@ const ports = {
   log,
   compute: stoppingCompute({ cluster, project }),
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
-  // Of a GitHub Enterprise Server: https://HOST/api/v3
-  github: createGitHub(process.env.TORNADE_GITHUB_URL ? { baseUrl: process.env.TORNADE_GITHUB_URL } : {}, {
-    appKey: ssmAppKey({ appId, appPrivateKey }),
-    clock,
-    log,
-  }),
+  github: createGitHub(gitHubSettings(), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
   ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }),
 }
 
