@@ -13,6 +13,7 @@ import { generationOf, runnerName } from './core/plan.ts'
 import { roleViolation } from './core/policy.ts'
 import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
+import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
 import type { LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
@@ -28,7 +29,6 @@ const HEADS_PER_INVOCATION = 10
 const LEASE_MARGIN_MS = 30_000
 /** A delivery that comes this late may be about a job that is long over. */
 const ASK_GITHUB_AFTER_MS = 5 * 60_000
-const LONGEST_DELAY_SECONDS = 900
 
 /** GitHub takes a job back from a runner that does not pick it up within this time. */
 const ASSIGNMENT_SECONDS = 60
@@ -57,10 +57,12 @@ export function launch(
   return async (records, invocation) => {
     const asking: Asking[] = []
     const failed = new Set(
-      await eachRecord(records, log, async record => {
-        const candidate = await prepare(record.body as LaunchMessage)
-        if (candidate) asking.push({ candidate, record })
-      }),
+      await eachRecord(records, log, record =>
+        patiently(ports, 'launch', record, async () => {
+          const candidate = await prepare(record.body as LaunchMessage)
+          if (candidate) asking.push({ candidate, record })
+        }),
+      ),
     )
     const left = records.filter(record => !failed.has(record.id))
     // A message that comes again may have given out places before, whatever it is about.
@@ -265,6 +267,7 @@ export function launch(
     const { request, runner } = candidate
     switch (result.outcome) {
       case 'armed':
+        if (result.pauseUntil) aftermath.pauses.push({ scope: 'github', until: result.pauseUntil })
         metrics.count('JobsLaunched')
         log.info('runner started', { job: request.key, repository: request.repository.name, runner })
         return
@@ -343,7 +346,8 @@ export function launch(
   }
 
   async function guard(record: QueueRecord, failed: Set<string>, work: () => Promise<void>): Promise<void> {
-    for (const id of await eachRecord([record], log, work)) failed.add(id)
+    const tried = () => patiently(ports, 'launch', record, work)
+    for (const id of await eachRecord([record], log, tried)) failed.add(id)
   }
 
   function wakeAt(time: number): QueueMessage {

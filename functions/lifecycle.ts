@@ -23,6 +23,7 @@ import { jobFor, pairAnew } from './core/pairing.ts'
 import { jobKeyOf, runnerOf } from './core/plan.ts'
 import type { GitHubRunnerRef, Job, JobEvent, JobRequest, Runner, RunnerEvent } from './core/types.ts'
 import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
+import { patiently } from './patience.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { deregister } from './registration.ts'
@@ -52,8 +53,10 @@ export function lifecycle(
       [...groupBy(records, recordKey).values()].map(async group => {
         for (const record of group) {
           failed.push(
-            ...(await eachRecord([record], log, async () =>
-              handle(record, name => freed.push({ runner: name, record })),
+            ...(await eachRecord([record], log, () =>
+              patiently(ports, 'events', record, () =>
+                handle(record, name => freed.push({ runner: name, record })),
+              ),
             )),
           )
         }

@@ -89,6 +89,8 @@ export type JitOutcome =
       readonly runnerId: number
       readonly name: string
       readonly encodedJitConfig: string
+      /** Set when GitHub's budget is nearly used up: nothing more should be asked of it before. */
+      readonly pauseUntil?: number
     }
   | { readonly outcome: 'name-taken' }
   | { readonly outcome: 'paused'; readonly retryAfterSeconds: number }
@@ -114,6 +116,7 @@ export interface GitHubRun {
   readonly headRepositoryId: number | null
   readonly path: string
 }
+/** @throws TornadeError github-paused, with what `Paused` says, where a rate limit stands in the way */
 export interface GitHub {
   /** POST /repos/{o}/{r}/actions/runners/generate-jitconfig */
   createJitConfig(scope: GitHubScope, name: string, labels: readonly string[]): Promise<JitOutcome>

@@ -4,15 +4,17 @@
  */
 import type { Config } from './config.ts'
 import { launchOf, nextAttempt, released } from './core/claim.ts'
+import { pauseAskedFor } from './core/errors.ts'
 import { isLostTo, needsRunner, newRunner, priced } from './core/lifecycle.ts'
 import { firstCapacity, nextCapacity, registrationName } from './core/plan.ts'
 import type { Claim, Job, Runner } from './core/types.ts'
-import type { GitHubScope, Ports } from './ports.ts'
+import type { GitHubScope, JitOutcome, Ports } from './ports.ts'
 import type { RefuseCode } from './refuse.ts'
 import { create, update } from './update.ts'
 
 export type StartResult =
-  | { readonly outcome: 'armed' }
+  /** With a time where GitHub is better asked for no more before. */
+  | { readonly outcome: 'armed'; readonly pauseUntil?: number }
   | { readonly outcome: 'not-needed' }
   /** It was started, and can serve the job no more: the job needs another one. */
   | { readonly outcome: 'lost' }
@@ -136,7 +138,7 @@ async function arm(
       return registration ? { ...known, registration } : known
     })
   const scope = scopeOf(job)
-  const jit = await mint(ports, scope, job.request.labels, claim.runner)
+  const jit = await mintOrPause(ports, scope, job.request.labels, claim.runner)
   if (jit.outcome === 'paused') {
     await record(null)
     await saveClaim(ports, job.key, released(claim))
@@ -154,7 +156,7 @@ async function arm(
     return { outcome: 'lost' }
   }
   await tickets.put(started.ticketKey, jit.encodedJitConfig, clock.now() + TICKET_LIFE_MS)
-  return { outcome: 'armed' }
+  return { outcome: 'armed', ...(jit.pauseUntil ? { pauseUntil: jit.pauseUntil } : {}) }
 }
 
 /** What a start is known by. Where it is interrupted before this is written, its claim says the same (claim.ts). */
@@ -174,10 +176,18 @@ function scopeOf({ request }: Job): GitHubScope {
   return { repository: request.repository, installationId: request.installationId }
 }
 
-type Minted =
-  | { outcome: 'created'; runnerId: number; name: string; encodedJitConfig: string }
-  | { outcome: 'paused'; retryAfterSeconds: number }
-  | { outcome: 'failed'; message: string }
+type Minted = Exclude<JitOutcome, { outcome: 'name-taken' }>
+
+/** Any of its calls may be asked to wait. */
+async function mintOrPause(...call: Parameters<typeof mint>): Promise<Minted> {
+  try {
+    return await mint(...call)
+  } catch (error) {
+    const retryAfterSeconds = pauseAskedFor(error)
+    if (retryAfterSeconds === null) throw error
+    return { outcome: 'paused', retryAfterSeconds }
+  }
+}
 
 /**
  * A name that is taken is that of an earlier try whose JIT config is lost: nobody can come online with it, so it is

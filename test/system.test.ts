@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { jobState, runnerState } from '../functions/core/lifecycle.ts'
 import { totals } from '../functions/core/reports.ts'
 import type { Compute, RunnerCapacity } from '../functions/core/types.ts'
+import { GitHubError } from '../functions/github/errors.ts'
 import type { Ports, StartOutcome } from '../functions/ports.ts'
 import * as facts from './support/facts.ts'
 import {
@@ -25,6 +26,13 @@ import {
   startedFor,
   untilQuiet,
 } from './support/world.ts'
+
+const FORBIDDEN = {
+  operation: 'GET /',
+  status: 403,
+  detail: 'a secondary rate limit',
+  documentationUrl: null,
+}
 
 describe('one job', () => {
   it('is started, runs, ends, is paid for, and leaves nothing behind', async () => {
@@ -556,6 +564,63 @@ describe('GitHub', () => {
     for (const { deferred } of await jobs(s.world)) expect(deferred?.reason).toBe('paused')
     await untilQuiet(s)
     for (const { started } of await jobs(s.world)) expect(started!.at - until).toBeLessThan(2 * MINUTE)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('that asks to wait at any other call is left alone as well, and no message fails for it', async () => {
+    const until = START + 10 * MINUTE
+    const asked: number[] = []
+    const busy = (ports: Ports): Ports['github'] => {
+      const call =
+        <A extends unknown[], R>(work: (...parameters: A) => Promise<R>) =>
+        async (...parameters: A): Promise<R> => {
+          asked.push(ports.clock.now())
+          const left = Math.ceil((until - ports.clock.now()) / 1000)
+          if (left > 0) throw new GitHubError({ ...FORBIDDEN, retryAfterSeconds: left })
+          return work(...parameters)
+        }
+      const { github } = ports
+      return proxy(github, {
+        getRun: call((...parameters) => github.getRun(...parameters)),
+        removeRunner: call((...parameters) => github.removeRunner(...parameters)),
+        reportRefusal: call((...parameters) => github.reportRefusal(...parameters)),
+      })
+    }
+    const roles = { deploy: { repositories: ['acme/app'], refs: [], events: [] } }
+    const s = await stack({ config: { roles }, wrapPorts: ports => ({ ...ports, github: busy(ports) }) })
+    s.world.github.queue(job(1, { labels: ['tornade', 'role:deploy'] }))
+    s.world.github.queue(job(2, { labels: ['tornade', '5cpu'] }))
+    s.world.github.queue(job(3))
+    s.world.clock.after(40 * SECOND, () => void s.world.github.cancelJob(3))
+    await s.world.clock.run(until - SECOND)
+    expect(asked.length).toBeLessThan(8)
+    expect((await s.world.ledger.gate.get()).pauses).toEqual({ github: expect.any(Number) })
+    await untilQuiet(s)
+    expect((await jobs(s.world)).map(jobState).toSorted()).toEqual(['cancelled', 'completed', 'refused'])
+    expect(s.world.metrics.get('MessagesFailed') ?? 0).toBe(0)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('whose budget runs low is asked for no more runners until it is new', async () => {
+    const until = START + 10 * MINUTE
+    const minted: number[] = []
+    const s = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          createJitConfig: async (...call) => {
+            minted.push(ports.clock.now())
+            const answer = await ports.github.createJitConfig(...call)
+            const low = answer.outcome === 'created' && ports.clock.now() < until
+            return low ? { ...answer, pauseUntil: until } : answer
+          },
+        }),
+      }),
+    })
+    for (let id = 1; id <= 5; id++) s.world.clock.after(id * MINUTE, () => s.world.github.queue(job(id)))
+    await untilQuiet(s)
+    expect(minted.map(at => at > until)).toEqual([false, true, true, true, true])
+    expect((await jobs(s.world)).map(jobState)).toEqual(Array(5).fill('completed'))
     expect(await leftovers(s)).toEqual([])
   })
 

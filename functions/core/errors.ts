@@ -9,6 +9,8 @@ export type ErrorCode =
   | 'payload-invalid'
   | 'payload-too-large'
   | 'content-type'
+  | 'github-failed'
+  | 'github-paused'
   | 'ledger-contention'
   | 'message-invalid'
   | 'wiring-unknown'
@@ -27,4 +29,15 @@ export class TornadeError extends Error {
     this.code = code
     this.details = details
   }
+}
+
+/** Nothing was done, because whoever was asked has had enough: the same can be asked again after that time. */
+export interface Paused {
+  readonly retryAfterSeconds: number
+}
+
+/** Seconds to wait, where `error` asks for that; null for every other failure. */
+export function pauseAskedFor(error: unknown): number | null {
+  const paused = error instanceof TornadeError && error.code === 'github-paused'
+  return paused ? (error as TornadeError & Paused).retryAfterSeconds : null
 }

@@ -1,4 +1,5 @@
 /** What GitHub answers when it does not do as asked, without anything secret in it. */
+import { TornadeError } from '../core/errors.ts'
 import { clean } from '../core/text.ts'
 
 export interface GitHubFailure {
@@ -13,7 +14,7 @@ export interface GitHubFailure {
   readonly retryAfterSeconds: number | null
 }
 
-export class GitHubError extends Error implements GitHubFailure {
+export class GitHubError extends TornadeError implements GitHubFailure {
   readonly operation: string
   readonly status: number | null
   readonly detail: string
@@ -23,6 +24,7 @@ export class GitHubError extends Error implements GitHubFailure {
   /** No `cause`: what Octokit throws holds the whole request, its credentials included. */
   constructor({ operation, status, detail, documentationUrl, retryAfterSeconds }: GitHubFailure) {
     super(
+      retryAfterSeconds === null ? 'github-failed' : 'github-paused',
       status === null
         ? `The answer of GitHub to ${operation} is not known: ${detail}`
         : `GitHub answered ${status} to ${operation}: ${detail}`,

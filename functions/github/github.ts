@@ -55,6 +55,8 @@ const SUMMARY_BYTES = 65_535
 /** A new token is not known everywhere at once: https://github.com/octokit/auth-app.js/issues/65 */
 const REPLICATION_MS = 5_000
 const ATTEMPTS = 3
+/** Calls left to whoever is in the middle of something: ending runners, and the sweep. */
+const RESERVE = 50
 
 export function createGitHub(settings: GitHubSettings, deps: GitHubDeps): GitHubAdapter {
   return new RestGitHub(settings, deps)
@@ -76,6 +78,8 @@ class RestGitHub implements GitHubAdapter {
   readonly #wait: (ms: number) => Promise<void>
   /** Refusals that GitHub shows; its lists lag behind its writes. */
   readonly #reported = new Memo<true>(1000)
+  /** Whose budget is nearly used up → until when. */
+  readonly #low = new Map<string, number>()
 
   constructor(settings: GitHubSettings, { appKey, clock, log, onPace = () => {}, wait = sleep }: GitHubDeps) {
     const { baseUrl = 'https://api.github.com', timeoutMs = 10_000 } = settings
@@ -84,7 +88,11 @@ class RestGitHub implements GitHubAdapter {
     this.#clock = clock
     this.#log = log
     this.#wait = wait
-    this.#client = createClient({ baseUrl, timeoutMs, clock, log, onPace })
+    const heard = (pace: Pace) => {
+      this.#note(pace)
+      onPace(pace)
+    }
+    this.#client = createClient({ baseUrl, timeoutMs, clock, log, onPace: heard })
     const registration = this.#organisation
       ? { organization_self_hosted_runners: 'write' }
       : { administration: 'write' }
@@ -92,7 +100,19 @@ class RestGitHub implements GitHubAdapter {
     this.#tokens = new Tokens({ appKey, request: this.#client, permissions, clock, log })
   }
 
+  #note({ scope, remaining, resetAt }: Pace): void {
+    if (remaining !== null && remaining < RESERVE && resetAt !== null) this.#low.set(scope, resetAt)
+  }
+
   async createJitConfig(scope: GitHubScope, name: string, labels: readonly string[]): Promise<JitOutcome> {
+    const answer = await this.#createJitConfig(scope, name, labels)
+    if (answer.outcome !== 'created') return answer
+    const { installationId } = await this.#tokens.get(scope)
+    const pauseUntil = this.#low.get(nameOf(installationId)) ?? 0
+    return pauseUntil > this.#clock.now() ? { ...answer, pauseUntil } : answer
+  }
+
+  async #createJitConfig(scope: GitHubScope, name: string, labels: readonly string[]): Promise<JitOutcome> {
     const runner = { name, labels: [...labels], runner_group_id: this.#group, work_folder: '_work' }
     try {
       const { data } = await this.#as(scope, as =>
@@ -368,8 +388,13 @@ function isUnknownToken(error: unknown): error is GitHubError {
 function asToken({ token, installationId }: Token): As {
   return {
     headers: { authorization: `token ${token}` },
-    request: { scope: `installation:${installationId}` },
+    request: { scope: nameOf(installationId) },
   }
+}
+
+/** What the pace of an installation is known by. */
+function nameOf(installationId: number): string {
+  return `installation:${installationId}`
 }
 
 /** What a failed registration means; throws where it is not known whether there is one now. */

@@ -292,6 +292,18 @@ describe('what goes wrong with any call', () => {
     expect(paces.at(-1)).toMatchObject({ scope: 'installation:5001', retryAfter: 17 })
     expect(paces).toHaveLength(server.calls.length)
   })
+
+  it('asks to be left alone once the budget of an installation is nearly used up', async () => {
+    const { github, server, clock } = await start()
+    const resetAt = Math.ceil(clock.now() / 1000 + 1800) * 1000
+    const low = { 'x-ratelimit-remaining': '20', 'x-ratelimit-reset': String(resetAt / 1000) }
+    expect(await github.createJitConfig(SCOPE, NAME, LABELS)).not.toHaveProperty('pauseUntil')
+    server.fail(CANCEL, { status: 409, headers: low })
+    await github.cancelRun(SCOPE, 1)
+    expect(await github.createJitConfig(SCOPE, `${NAME}-r2`, LABELS)).toMatchObject({ pauseUntil: resetAt })
+    clock.time = resetAt
+    expect(await github.createJitConfig(SCOPE, `${NAME}-r3`, LABELS)).not.toHaveProperty('pauseUntil')
+  })
 })
 
 describe('jobs, runs and runners', () => {
