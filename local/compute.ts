@@ -2,9 +2,9 @@
  * ECS and CodeBuild on a laptop: takes start requests, gives tasks and builds the time that they take, runs the
  * runner program in them, and emits the events that EventBridge would get.
  *
- * Fidelity: capacity is endless and the image pull never fails. Durations are within what is commonly seen on
- * Fargate and CodeBuild, hashed from the token, so that the same run takes the same time; nothing here is a
- * measurement. A Spot runner is never reclaimed.
+ * Fidelity: durations are within what is commonly seen on Fargate and CodeBuild, hashed from the token, so that the
+ * same run takes the same time; nothing here is a measurement. Capacity is endless, images are always there and Spot
+ * takes nothing back, unless `faults` say otherwise.
  */
 import { createHash } from 'node:crypto'
 import { RUNNER_VARIABLE } from '../functions/core/aws-events.ts'
@@ -15,6 +15,25 @@ import type { GitHubDouble } from './github.ts'
 import { LOCAL_ACCOUNT } from './lambda.ts'
 import { LocalRunner } from './runner.ts'
 import type { LocalTickets } from './tickets.ts'
+
+type StartFailure = Extract<StartOutcome, { outcome: 'failed' }>
+
+/** What happens to a task or build besides the usual. */
+export type Fate =
+  /** It never runs: for want of capacity or by an error before the image pull, or because the image cannot be had. */
+  | { readonly kind: 'fails-to-start'; readonly at: 'provision' | 'pull'; readonly reason: string }
+  /** Spot takes it back so long after its start: a warning and SIGTERM, and after `stopTimeout` SIGKILL. */
+  | { readonly kind: 'reclaimed'; readonly afterMs: number }
+  /** Its host fails so long after its start: it is gone without a signal. */
+  | { readonly kind: 'dies'; readonly afterMs: number }
+  /** Its program takes no ticket, never comes online, or does not end with its job, and heeds SIGKILL alone. */
+  | { readonly kind: 'hangs'; readonly at: 'ticket' | 'connect' | 'exit' }
+
+/** Called once for each start token; null is the usual. */
+export interface ComputeFaults {
+  readonly refuse?: (request: StartRequest) => StartFailure | null
+  readonly fate?: (request: StartRequest) => Fate | null
+}
 
 export interface ComputeOptions {
   readonly clock: LocalClock
@@ -28,6 +47,7 @@ export interface ComputeOptions {
   /** Divides simulated durations. */
   readonly speed: number
   readonly idleMinutes: number
+  readonly faults?: ComputeFaults
 }
 
 /** [least, most], milliseconds. */
@@ -44,6 +64,8 @@ const CODEBUILD = {
 } as const satisfies Record<string, Span>
 
 const TICKET_MS = 180_000
+/** `stopTimeout` of the task definitions: from SIGTERM to SIGKILL. */
+const STOP_TIMEOUT_MS = 120_000
 
 interface Task {
   readonly request: StartRequest
@@ -51,9 +73,12 @@ interface Task {
   readonly providerId: string
   readonly ticketKey: string
   readonly createdAt: number
+  readonly fate: Fate | null
   pullStartedAt: number | null
   pullStoppedAt: number | null
   startedAt: number | null
+  /** Since when it is on its way out. */
+  stoppingAt: number | null
   stoppedAt: number | null
   stop: { readonly code: string; readonly reason: string } | null
   exitCode: number | null
@@ -65,6 +90,7 @@ export class LocalCompute implements Compute {
   readonly #options: ComputeOptions
   readonly #byToken = new Map<string, Task>()
   readonly #byProviderId = new Map<string, Task>()
+  readonly #refusals = new Map<string, StartFailure>()
   #live = 0
 
   constructor(options: ComputeOptions) {
@@ -77,16 +103,25 @@ export class LocalCompute implements Compute {
   }
 
   async start(request: StartRequest): Promise<StartOutcome> {
+    // The same token gets the same answer, a refusal included:
+    // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+    const refusal = this.#refusals.get(request.token) ?? this.#refuse(request)
+    if (refusal) return refusal
     const task = this.#byToken.get(request.token) ?? this.#create(request)
     return { outcome: 'started', providerId: task.providerId, ticketKey: task.ticketKey }
   }
 
   async stop(providerId: string, reason: string): Promise<void> {
     const task = this.#byProviderId.get(providerId)
-    if (!task || task.stop) return
-    const code = task.request.shape.compute === 'fargate' ? 'UserInitiated' : 'STOPPED'
-    this.#stopping(task, code, reason)
-    task.runner?.terminate()
+    if (task)
+      this.#stopping(task, task.request.shape.compute === 'fargate' ? 'UserInitiated' : 'STOPPED', reason)
+  }
+
+  #refuse(request: StartRequest): StartFailure | null {
+    if (this.#byToken.has(request.token)) return null
+    const refusal = this.#options.faults?.refuse?.(request) ?? null
+    if (refusal) this.#refusals.set(request.token, refusal)
+    return refusal
   }
 
   #create(request: StartRequest): Task {
@@ -98,9 +133,11 @@ export class LocalCompute implements Compute {
       providerId: compute === 'fargate' ? this.#taskArn(id) : this.#buildArn(id),
       ticketKey: compute === 'fargate' ? `local:${id}` : `local:AWSCodeBuild-${uuid(id)}`,
       createdAt: this.#options.clock.now(),
+      fate: this.#options.faults?.fate?.(request) ?? null,
       pullStartedAt: null,
       pullStoppedAt: null,
       startedAt: null,
+      stoppingAt: null,
       stoppedAt: null,
       stop: null,
       exitCode: null,
@@ -116,8 +153,17 @@ export class LocalCompute implements Compute {
 
   #pull(task: Task): void {
     if (task.stop) return
+    const fails = task.fate?.kind === 'fails-to-start' ? task.fate : null
+    if (fails?.at === 'provision') {
+      this.#failToStart(task, fails.reason)
+      return
+    }
     task.pullStartedAt = this.#options.clock.now()
-    this.#after(task, 'pull', () => this.#run(task))
+    this.#after(task, 'pull', () => (fails ? this.#failToStart(task, fails.reason) : this.#run(task)))
+  }
+
+  #failToStart(task: Task, reason: string): void {
+    this.#stopping(task, task.request.shape.compute === 'fargate' ? 'TaskFailedToStart' : 'FAILED', reason)
   }
 
   #run(task: Task): void {
@@ -126,30 +172,62 @@ export class LocalCompute implements Compute {
     task.pullStoppedAt = clock.now()
     task.startedAt = clock.now()
     this.#emit(task)
+    const { fate } = task
     const limits = {
       ticketMs: TICKET_MS,
       idleMs: idleMinutes * 60_000,
       lifeMs: task.request.timeoutMinutes * 60_000,
+      hangs: fate?.kind === 'hangs' ? fate.at : null,
     }
     task.runner = new LocalRunner(this.#options, task.ticketKey, limits, code => this.#exited(task, code))
+    if (fate?.kind === 'reclaimed' && task.request.shape.capacity === 'spot')
+      clock.after(fate.afterMs, () => this.#reclaim(task))
+    if (fate?.kind === 'dies') clock.after(fate.afterMs, () => this.#die(task))
+  }
+
+  /** The warning comes with the signal: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html */
+  #reclaim(task: Task): void {
+    if (task.stop) return
+    task.stop = { code: 'SpotInterruption', reason: 'Your Spot Task was interrupted.' }
+    task.stoppingAt = this.#options.clock.now()
+    this.#emit(task)
+    this.#signal(task)
+  }
+
+  #die(task: Task): void {
+    if (task.stop) return
+    const fargate = task.request.shape.compute === 'fargate'
+    task.stop = { code: fargate ? 'InfrastructureHealth' : 'FAULT', reason: 'The host is gone.' }
+    task.stoppingAt = this.#options.clock.now()
+    task.runner?.kill()
   }
 
   #exited(task: Task, code: number): void {
     task.exitCode = code
-    this.#stopping(
-      task,
-      task.request.shape.compute === 'fargate'
-        ? 'EssentialContainerExited'
-        : code === 0
-          ? 'SUCCEEDED'
-          : 'FAILED',
-      'Essential container in task exited',
-    )
+    const own = code === 0 ? 'SUCCEEDED' : 'FAILED'
+    task.stop ??= {
+      code: task.request.shape.compute === 'fargate' ? 'EssentialContainerExited' : own,
+      reason: 'Essential container in task exited',
+    }
+    task.stoppingAt ??= this.#options.clock.now()
+    this.#end(task)
   }
 
   #stopping(task: Task, code: string, reason: string): void {
     if (task.stop) return
     task.stop = { code, reason }
+    task.stoppingAt = this.#options.clock.now()
+    if (task.runner) this.#signal(task)
+    else this.#end(task)
+  }
+
+  /** SIGTERM, and SIGKILL for a program that does not heed it. */
+  #signal(task: Task): void {
+    task.runner?.terminate()
+    if (task.exitCode === null) this.#options.clock.after(STOP_TIMEOUT_MS, () => task.runner?.kill())
+  }
+
+  #end(task: Task): void {
     this.#after(task, 'stop', () => {
       task.stoppedAt = this.#options.clock.now()
       this.#live--
@@ -252,8 +330,14 @@ export function shapeName(shape: RunnerShape): string {
     : `Fargate${shape.capacity === 'spot' ? ' Spot' : ''} ${shape.arch}`
 }
 
-function times({ pullStartedAt, pullStoppedAt, startedAt, stoppedAt }: Task): Record<string, string> {
-  const known = Object.entries({ pullStartedAt, pullStoppedAt, startedAt, stoppedAt }).filter(
+function times({
+  pullStartedAt,
+  pullStoppedAt,
+  startedAt,
+  stoppingAt,
+  stoppedAt,
+}: Task): Record<string, string> {
+  const known = Object.entries({ pullStartedAt, pullStoppedAt, startedAt, stoppingAt, stoppedAt }).filter(
     ([, at]) => at !== null,
   )
   return Object.fromEntries(known.map(([name, at]) => [name, iso(at!)]))

@@ -10,6 +10,8 @@ export interface RunnerLimits {
   readonly ticketMs: number
   readonly idleMs: number
   readonly lifeMs: number
+  /** Where the program stops for good: before its ticket, before it comes online, or after its job. */
+  readonly hangs?: 'ticket' | 'connect' | 'exit' | null
 }
 
 const POLL_MS = 1_000
@@ -46,12 +48,14 @@ export class LocalRunner {
     this.#tickets = tickets
     this.#limits = limits
     this.#exit = exit
-    this.#after(limits.lifeMs, () => this.#endOfLife())
+    if (limits.hangs === 'ticket') return
+    if (!limits.hangs) this.#after(limits.lifeMs, () => this.#endOfLife())
     this.#waitForTicket(ticketKey, clock.now() + limits.ticketMs)
   }
 
   /** SIGTERM: a running job is cancelled, an idle runner signs off. */
   terminate(): void {
+    if (this.#limits.hangs) return
     if (this.#busy) this.#session?.failJob('cancelled')
     else this.#session?.deregister()
     this.#end(143)
@@ -65,6 +69,7 @@ export class LocalRunner {
 
   #waitForTicket(ticketKey: string, deadline: number): void {
     const config = this.#tickets.take(ticketKey)
+    if (config !== null && this.#limits.hangs === 'connect') return
     if (config !== null) this.#after(CONNECT_MS, () => this.#connect(config))
     else if (this.#clock.now() >= deadline) this.#end(3)
     else this.#after(POLL_MS, () => this.#waitForTicket(ticketKey, deadline))
@@ -73,8 +78,8 @@ export class LocalRunner {
   #connect(config: string): void {
     this.#session = this.#github.connect(config, {
       onJob: job => this.#after(ACQUIRE_MS, () => this.#acquire(job)),
-      onDone: () => this.#after(EXIT_MS, () => this.#end(0)),
-      onGone: () => this.#end(0),
+      onDone: () => this.#after(EXIT_MS, () => this.#leave(0)),
+      onGone: () => this.#leave(0),
     })
     if (!this.#session) this.#end(4)
     this.#after(this.#limits.idleMs, () => this.#idleTooLong())
@@ -87,13 +92,17 @@ export class LocalRunner {
   #idleTooLong(): void {
     if (this.#busy) return
     this.#session?.deregister()
-    this.#end(0)
+    this.#leave(0)
   }
 
   #endOfLife(): void {
     if (this.#busy) this.#session?.failJob('failure')
     else this.#session?.deregister()
     this.#end(5)
+  }
+
+  #leave(code: number): void {
+    if (this.#limits.hangs !== 'exit') this.#end(code)
   }
 
   #after(milliseconds: number, work: () => void): void {

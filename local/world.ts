@@ -13,7 +13,7 @@ import type { Log, MetricName, Ports, QueueName } from '../functions/ports.ts'
 import { sweep } from '../functions/sweep.ts'
 import { webhook } from '../functions/webhook.ts'
 import { SteppedClock } from './clock.ts'
-import { LocalCompute } from './compute.ts'
+import { type ComputeFaults, LocalCompute } from './compute.ts'
 import { type Delivery, GitHubDouble } from './github.ts'
 import {
   HTTP_FAILURE,
@@ -49,6 +49,9 @@ export interface WorldOptions {
   readonly onJob?: (job: Job, before: Job | undefined) => void
   /** Puts something between a function and the doubles, before the latency: faults, for example. */
   readonly wrapPorts?: (ports: Ports, functionName: string) => Ports
+  readonly computeFaults?: ComputeFaults
+  /** Events of AWS on their way to EventBridge: may be lost, late or doubled. By default each one passes at once. */
+  readonly onEvent?: (world: World, event: unknown, pass: (event: unknown) => void) => void
   /** Another folder to read serverless.yml from. */
   readonly root?: string
   /** What was read there before, for who makes many worlds. */
@@ -104,7 +107,12 @@ export class World {
       clock,
       github: this.github,
       tickets: this.tickets,
-      emit: event => this.#emit(event),
+      emit: event => {
+        const pass = (passed: unknown) => this.#emit(passed)
+        if (options.onEvent) options.onEvent(this, event, pass)
+        else pass(event)
+      },
+      ...(options.computeFaults ? { faults: options.computeFaults } : {}),
       region: wiring.region,
       ...wiring.names,
       speed,
