@@ -152,7 +152,7 @@ export class GitHubDouble implements GitHub {
    * Somebody runs a finished job again: a new job id, the next attempt.
    * @returns the new job; null while its run is in progress (GitHub: 403) or when the job is unknown
    */
-  rerunJob(jobId: number, script?: JobScript): DoubleJob | null {
+  runAgain(jobId: number, script?: JobScript): DoubleJob | null {
     const record = this.#latest.get(jobId)
     const run = record && this.#runOf(record.job)
     if (!run || run.open.size > 0) return null

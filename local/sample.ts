@@ -199,7 +199,7 @@ class Sample {
   }
 
   #rerun(jobId: number): void {
-    this.#github.rerunJob(jobId, {
+    this.#github.runAgain(jobId, {
       durationMs: Math.round(this.between(2, 5) * MINUTE_MS),
       conclusion: 'success',
     })

@@ -541,7 +541,7 @@ describe('running again', () => {
     await online('r1')
     github.queue(job(1, { script: { conclusion: 'failure' } }))
     await clock.run(START + HOUR)
-    const again = github.rerunJob(1)!
+    const again = github.runAgain(1)!
     expect(again).toMatchObject({ runId: 101, attempt: 2, labels: ['tornade'] })
     expect(again.jobId).not.toBe(1)
     await online('r2')
@@ -562,10 +562,10 @@ describe('running again', () => {
     github.queue(job(1, { runId: 50 }))
     github.queue(job(2, { runId: 50 }))
     await clock.run(START + HOUR)
-    expect(github.rerunJob(1)).toMatchObject({ attempt: 2 })
+    expect(github.runAgain(1)).toMatchObject({ attempt: 2 })
     await online('r3')
     await clock.run(START + 2 * HOUR)
-    expect(github.rerunJob(2)).toMatchObject({ attempt: 3 })
+    expect(github.runAgain(2)).toMatchObject({ attempt: 3 })
   })
 
   test('not while the run is in progress, and not what is unknown', async () => {
@@ -573,8 +573,8 @@ describe('running again', () => {
     github.queue(job(1, { runId: 50 }))
     await clock.run(START + HOUR)
     github.queue(job(2, { runId: 50 }))
-    expect(github.rerunJob(1)).toBeNull()
-    expect(github.rerunJob(99)).toBeNull()
+    expect(github.runAgain(1)).toBeNull()
+    expect(github.runAgain(99)).toBeNull()
   })
 })
 
@@ -706,7 +706,7 @@ describe('adopted deliveries', () => {
     await online('r1')
     github.adopt(workflowJobPayload({ action: 'queued', jobId: 90_000_000_000, runId: 8 }))
     await clock.run()
-    expect(github.rerunJob(90_000_000_000)!.jobId).toBeGreaterThan(90_000_000_000)
+    expect(github.runAgain(90_000_000_000)!.jobId).toBeGreaterThan(90_000_000_000)
   })
 
   test.each<[string, unknown]>([
@@ -899,7 +899,7 @@ async function someDay(): Promise<unknown[]> {
   }
   clock.after(7 * MINUTE, () => void github.cancelJob(7))
   await clock.run(START + 2 * HOUR)
-  github.rerunJob(2)
+  github.runAgain(2)
   await online('again')
   await clock.run()
   return deliveries

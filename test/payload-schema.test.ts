@@ -160,7 +160,7 @@ async function dayOfEveryKind(): Promise<Delivery[]> {
   clock.after(40_000, () => void github.openGate(33))
   clock.after(5_000, () => startRunners(github, 9))
   await clock.run(now + HOUR)
-  expect(github.rerunJob(11)).toMatchObject({ attempt: 2, jobId: expect.any(Number) })
+  expect(github.runAgain(11)).toMatchObject({ attempt: 2, jobId: expect.any(Number) })
   await startRunners(github, 1)
   await clock.run()
   expect(github.openJobs).toBe(0)

@@ -88,7 +88,7 @@ describe('one job', () => {
     const s = await stack()
     s.world.github.queue(job(1, { script: { durationMs: MINUTE, conclusion: 'failure' } }))
     await untilQuiet(s)
-    const again = s.world.github.rerunJob(1)!
+    const again = s.world.github.runAgain(1)!
     await untilQuiet(s)
     expect(jobState(await jobOf(s.world, `${again.jobId}-2`))).toBe('completed')
     expect(await runners(s.world)).toHaveLength(2)

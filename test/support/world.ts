@@ -325,7 +325,7 @@ export function busyDay(
     })
     clock.at(at, () => github.queue(queued))
     if (gate) clock.at(at + random() * 20 * MINUTE, () => void github.openGate(queued.jobId))
-    if (random() < 0.06) clock.at(at + random() * 30 * MINUTE, () => void github.rerunJob(queued.jobId))
+    if (random() < 0.06) clock.at(at + random() * 30 * MINUTE, () => void github.runAgain(queued.jobId))
   }
 }
 
