@@ -48,7 +48,7 @@ const COLD_SHARE = 0.03
 const INIT_MS = 350
 /** Which CloudWatch adds to each line. */
 const LOG_LINE_OVERHEAD = 26
-/** START, END and REPORT, as Lambda writes them for each invocation. */
+/** START, END and REPORT, as Lambda writes them for each invocation of a function that has not been told otherwise. */
 const PLATFORM_LOG_LINES = 3
 const PLATFORM_LOG_BYTES = 70 + 52 + 168
 
@@ -75,10 +75,11 @@ export interface Bill {
   readonly milliseconds: Readonly<Record<string, number>>
 }
 
-export function billOf(way: Way, { memoryMb, ticketsHaveKey }: Deployed): Bill {
+export function billOf(way: Way, { memoryMb, platformLogs, ticketsHaveKey }: Deployed): Bill {
   const per = 1000 / way.jobs
   const { webhook, launch, lifecycle } = way.steps
   const functions = [webhook, launch, lifecycle]
+  const names = ['webhook', 'launch', 'lifecycle'] as const
   const every = Object.values(way.steps)
   const invocations = total(functions.map(one => one.invocations))
   const milliseconds = {
@@ -86,7 +87,7 @@ export function billOf(way: Way, { memoryMb, ticketsHaveKey }: Deployed): Bill {
     launch: duration(launch, memoryMb.launch),
     lifecycle: duration(lifecycle, memoryMb.lifecycle),
   }
-  const gigabyteSeconds = (['webhook', 'launch', 'lifecycle'] as const).map(name =>
+  const gigabyteSeconds = names.map(name =>
     gigabytesTimesSeconds(
       memoryMb[name],
       way.steps[name].invocations * (milliseconds[name] + COLD_SHARE * INIT_MS),
@@ -97,7 +98,7 @@ export function billOf(way: Way, { memoryMb, ticketsHaveKey }: Deployed): Bill {
   // What does not come from a function comes from EventBridge, one message for each event.
   const fromEvents = messages - sent
   const batches = launch.invocations + lifecycle.invocations
-  const logBytes = total(functions.map(logged))
+  const logBytes = total(names.map(name => logged(way.steps[name], platformLogs[name])))
   const lines: BillLine[] = [
     line('HTTP API', webhook.invocations * per, 'requests', PRICES.httpRequest),
     line('Lambda', invocations * per, 'requests', PRICES.lambdaRequest),
@@ -120,7 +121,7 @@ export function billOf(way: Way, { memoryMb, ticketsHaveKey }: Deployed): Bill {
 }
 
 /** What a stack costs in a month in which nobody needs a runner: the sweep, the polls of the queues, alarms and images. */
-export function idleBillOf(sweep: Usage, { memoryMb, alarms, polledQueues }: Deployed): Bill {
+export function idleBillOf(sweep: Usage, { memoryMb, platformLogs, alarms, polledQueues }: Deployed): Bill {
   const sweeps = HOURS_A_MONTH * 60
   const per = sweeps / sweep.invocations
   const milliseconds = duration(sweep, memoryMb.sweep)
@@ -143,14 +144,19 @@ export function idleBillOf(sweep: Usage, { memoryMb, alarms, polledQueues }: Dep
     ),
     line('sweep: DynamoDB', sum(sweep, /read units$/) * per, 'read units', PRICES.readUnit),
     line('sweep: DynamoDB', sum(sweep, /write units$/) * per, 'write units', PRICES.writeUnit),
-    line('sweep: CloudWatch Logs', (logged(sweep) / 1e6) * per, 'MB', PRICES.logGigabyte / 1000),
+    line(
+      'sweep: CloudWatch Logs',
+      (logged(sweep, platformLogs.sweep) / 1e6) * per,
+      'MB',
+      PRICES.logGigabyte / 1000,
+    ),
   ].filter(({ quantity }) => quantity > 0)
   return { lines, total: total(lines.map(({ dollars }) => dollars)), milliseconds: { sweep: milliseconds } }
 }
 
 /** With what CloudWatch and Lambda add. */
-function logged({ logBytes, logLines, invocations }: Usage): number {
-  const platform = PLATFORM_LOG_BYTES + PLATFORM_LOG_LINES * LOG_LINE_OVERHEAD
+function logged({ logBytes, logLines, invocations }: Usage, platformLogs: 'all' | 'failures'): number {
+  const platform = platformLogs === 'all' ? PLATFORM_LOG_BYTES + PLATFORM_LOG_LINES * LOG_LINE_OVERHEAD : 0
   return logBytes + logLines * LOG_LINE_OVERHEAD + invocations * platform
 }
 

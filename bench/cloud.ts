@@ -33,6 +33,8 @@ export type Tally = ReadonlyMap<string, number>
 /** What the template says of the stack. */
 export interface Deployed {
   readonly memoryMb: Readonly<Record<FunctionName, number>>
+  /** Of which invocations Lambda writes lines of its own. None fails here. */
+  readonly platformLogs: Readonly<Record<FunctionName, 'all' | 'failures'>>
   readonly alarms: number
   /** Queues that a function reads. */
   readonly polledQueues: number
@@ -146,6 +148,7 @@ export class Cloud {
     const compiled = await compileStack({ stage: STAGE })
     this.#deployed = deployedOf(compiled)
     const stack = new Resolver(compiled)
+    const { platformLogs } = this.#deployed
     const here = (port: unknown) => `http://127.0.0.1:${port}`
     const { port } = this.#sqs.address() as AddressInfo
     for (const { name, folder } of this.#options.bundles) {
@@ -167,6 +170,10 @@ export class Cloud {
         AWS_ENDPOINT_URL_SQS: here(port),
         AWS_LAMBDA_FUNCTION_NAME: `tornade-${STAGE}-${name}`,
         AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
+        // As Lambda sets them: Powertools goes by them.
+        ...(platformLogs[name] === 'failures'
+          ? { AWS_LAMBDA_LOG_FORMAT: 'JSON', AWS_LAMBDA_LOG_LEVEL: 'INFO' }
+          : {}),
         LAMBDA_TASK_ROOT: folder,
         HOME: folder,
       })
@@ -231,16 +238,28 @@ function deployedOf({ stage, template }: Stack): Deployed {
   const encryption = template.Resources.TicketsTable?.Properties?.SSESpecification as
     | { readonly SSEEnabled?: boolean }
     | undefined
-  const memory = ofType(template, 'AWS::Lambda::Function').map(([, { Properties }]) => [
-    String(Properties!.FunctionName).replace(`tornade-${stage}-`, ''),
-    Number(Properties!.MemorySize),
-  ])
+  const ofEach = <T>(property: string, read: (value: unknown) => T) =>
+    Object.fromEntries(
+      ofType(template, 'AWS::Lambda::Function').map(([, { Properties }]) => [
+        String(Properties!.FunctionName).replace(`tornade-${stage}-`, ''),
+        read(Properties![property]),
+      ]),
+    ) as Record<FunctionName, T>
   return {
-    memoryMb: Object.fromEntries(memory) as Record<FunctionName, number>,
+    memoryMb: ofEach('MemorySize', Number),
+    platformLogs: ofEach('LoggingConfig', platformLogsOf),
     alarms: ofType(template, 'AWS::CloudWatch::Alarm').length,
     polledQueues: ofType(template, 'AWS::Lambda::EventSourceMapping').length,
     ticketsHaveKey: encryption?.SSEEnabled === true,
   }
+}
+
+/** @throws Error where it is not known here what Lambda writes */
+export function platformLogsOf(loggingConfig: unknown): 'all' | 'failures' {
+  const { LogFormat = 'Text', SystemLogLevel } = (loggingConfig ?? {}) as Readonly<Record<string, string>>
+  if (LogFormat === 'Text') return 'all'
+  if (SystemLogLevel === 'WARN') return 'failures'
+  throw new Error(`what does Lambda write in ${LogFormat} at the level ${SystemLogLevel}?`)
 }
 
 function add(counts: Map<string, number>, name: string, count = 1): void {

@@ -13,14 +13,29 @@ export interface Units {
   readonly writes: number
 }
 
+interface Index {
+  readonly name: string
+  /** Names of its keys: the partition key first. */
+  readonly keys: readonly string[]
+  /** Names of what its entries hold besides. */
+  readonly others: readonly string[]
+}
+
 /** Follows every item, because a write is billed by the larger of what was there and what is there now. */
 export class Meter {
   readonly #items = new Map<string, Attributes>()
-  readonly #indexes: readonly (readonly string[])[]
+  readonly #indexes: readonly Index[]
 
   constructor() {
-    this.#indexes = (tableProperties('LedgerTable').GlobalSecondaryIndexes ?? []).map(index =>
-      index.KeySchema!.map(({ AttributeName }) => AttributeName!),
+    this.#indexes = (tableProperties('LedgerTable').GlobalSecondaryIndexes ?? []).map(
+      ({ IndexName, KeySchema, Projection }) => {
+        if (Projection?.ProjectionType === 'ALL') throw new Error(`what does a write to ${IndexName} cost?`)
+        return {
+          name: IndexName!,
+          keys: KeySchema!.map(({ AttributeName }) => AttributeName!),
+          others: Projection?.NonKeyAttributes ?? [],
+        }
+      },
     )
   }
 
@@ -51,8 +66,11 @@ export class Meter {
         return { reads: sum(reads), writes: 0 }
       }
       case 'Query': {
-        const bytes = sum((answer?.Items ?? []).map((item: Attributes) => itemBytes(binary(item))))
-        return { reads: unitsOf(bytes, READ_UNIT) / 2, writes: 0 }
+        // What is filtered out is billed like what is answered.
+        const entries = request.FilterExpression
+          ? this.#entries(request.IndexName, request.ExpressionAttributeValues[':hash'].S)
+          : (answer?.Items ?? []).map(binary)
+        return { reads: unitsOf(sum(entries.map(itemBytes)), READ_UNIT) / 2, writes: 0 }
       }
       default:
         throw new Error(`what does ${action} cost?`)
@@ -76,12 +94,22 @@ export class Meter {
     if (!done) return table
     if (item) this.#items.set(key, item)
     else this.#items.delete(key)
-    const indexes = this.#indexes.map(names => {
-      const [old, now] = [entry(before, names), entry(item, names)]
-      // Entries hold keys only: far below a unit each. A changed key is a deletion and an insertion.
-      return old === now ? 0 : Number(old !== null) + Number(now !== null)
+    const indexes = this.#indexes.map(({ keys, others }) => {
+      const [old, now] = [entry(before, keys), entry(item, keys)]
+      // Entries are far below a unit each. A changed key is a deletion and an insertion.
+      if (old !== now) return Number(old !== null) + Number(now !== null)
+      return Number(now !== null && text(before!, others) !== text(item!, others))
     })
     return table + sum(indexes)
+  }
+
+  /** All entries of an index with this partition key, also where a range or a limit would leave some out. */
+  #entries(index: string, hash: string): Attributes[] {
+    const { keys, others } = this.#indexes.find(({ name }) => name === index)!
+    const held = new Set(['pk', ...keys, ...others])
+    return [...this.#items.values()]
+      .filter(item => entry(item, keys) !== null && item[keys[0]!]!.S === hash)
+      .map(item => Object.fromEntries(Object.entries(item).filter(([name]) => held.has(name))))
   }
 
   #read(key: string, consistent = false): number {
@@ -97,6 +125,10 @@ function keyOf(table: string, item: Attributes): string {
 function entry(item: Attributes | undefined, names: readonly string[]): string | null {
   const values = names.map(name => item?.[name]?.S)
   return values.includes(undefined) ? null : values.join(' ')
+}
+
+function text(item: Attributes, names: readonly string[]): string {
+  return JSON.stringify(names.map(name => item[name]))
 }
 
 function size(item: Attributes | undefined): number {

@@ -153,6 +153,15 @@ const Memory = z.int().min(128).max(10_240)
 const DEFAULT_TIMEOUT_SECONDS = 6
 const DEFAULT_MEMORY_MB = 1024
 
+/**
+ * How much Lambda writes of its own, which the local stack never does. What would leave out lines of the function itself
+ * (applicationLogLevel), metrics among them, is not known here. Lambda takes a level with JSON only.
+ */
+const Logs = z.strictObject({
+  logFormat: z.literal('JSON'),
+  systemLogLevel: z.enum(['DEBUG', 'INFO', 'WARN']),
+})
+
 const LambdaFunction = z
   .strictObject({
     handler: z.string(),
@@ -163,6 +172,7 @@ const LambdaFunction = z
     events: z.array(FunctionEvent).default([]),
     description: noBearing,
     environment: noBearing,
+    logs: Logs.optional(),
     package: noBearing,
     role: noBearing,
   })

@@ -209,6 +209,17 @@ describe('a forgotten setting', () => {
     ).toEqual([`infra/events.yml: Resources.BuildStateChanges.Properties.Targets[0]: ${missing}`])
   })
 
+  it("logs would leave out a function's own lines, or Lambda would refuse them", async () => {
+    const logs = '    logs: { logFormat: JSON, systemLogLevel: WARN }\n'
+    const edited = (text: string) => faults({ 'serverless.yml': [logs, `    logs: ${text}\n`] })
+    expect(await edited('{ logFormat: JSON, systemLogLevel: WARN, applicationLogLevel: ERROR }')).toEqual([
+      'functions.webhook.logs.applicationLogLevel: the local stack does not know this key',
+    ])
+    expect(await edited('{ logFormat: Text, systemLogLevel: WARN }')).toEqual([
+      expect.stringMatching(/^functions\.webhook\.logs\.logFormat: /),
+    ])
+  })
+
   it('maximumRetryAttempts lets Lambda repeat a failed sweep', async () => {
     expect(await faults({ 'serverless.yml': ['    maximumRetryAttempts: 0\n', ''] })).toEqual([
       'functions.sweep.maximumRetryAttempts: write 0 where there is a schedule: Lambda repeats a failed one twice, the local stack never',

@@ -79,6 +79,8 @@ export interface KeyQuery {
   readonly value: string
   /** Only below this value of the sort key. */
   readonly below?: string
+  /** Only entries with this value of a projected number. Those without it are read, billed and counted all the same. */
+  readonly only?: { readonly attribute: string; readonly value: number }
   readonly newestFirst: boolean
   /** Entries to read at most; without it, as many as one answer holds (1 MB). */
   readonly limit?: number
@@ -89,7 +91,7 @@ export interface KeyQuery {
 export async function queryKeys(
   client: DynamoDBClient,
   table: string,
-  { index, hash, range, value, below, newestFirst, limit, startKey }: KeyQuery,
+  { index, hash, range, value, below, only, newestFirst, limit, startKey }: KeyQuery,
 ): Promise<{ readonly entries: readonly Attributes[]; readonly more: Attributes | undefined }> {
   const answer = await client.send(
     new QueryCommand({
@@ -100,7 +102,9 @@ export async function queryKeys(
       ExpressionAttributeValues: {
         ':hash': { S: value },
         ...(below === undefined ? {} : { ':below': { S: below } }),
+        ...(only ? { ':only': { N: String(only.value) } } : {}),
       },
+      ...(only ? { FilterExpression: `${only.attribute} = :only` } : {}),
       ScanIndexForward: !newestFirst,
       ...(limit === undefined ? {} : { Limit: limit }),
       ...(startKey ? { ExclusiveStartKey: startKey } : {}),

@@ -7,13 +7,17 @@
  *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
  *     t    when it may be forgotten, seconds; only once the job is final, or the runner stopped
  *     o    job or runner                      } while open
- *     p    job#REPOSITORY, runner#REPOSITORY  }
+ *     p    job#REPOSITORY                     } of a job
+ *     r    REPOSITORY, a number               } of a runner, once it is known
  *     h    job#HOUR, runner#HOUR (UTC) of creation
  *     s    time of creation and key, in the order of time
  *
- * Indexes: open (o, s), repository (p, s), hour (h, s). They hold keys only, so a write costs units there when one of
- * these keys changes: when an item is made and when it ends, not in between. The items of a list are read from the
+ * Indexes: open (o, s; r), repository (p, s), hour (h, s). They hold nothing that changes while an item is open, so a
+ * write costs units there when an item is made and when it ends, not in between. The items of a list are read from the
  * table, and what is no longer open there is left out. An index can lag behind: lists do, single items never.
+ *
+ * Open runners are few (limits.runners), so those of a repository are filtered out of all; any number of jobs may wait,
+ * and looking through them all would cost more than the two write units of a job in an index of their own.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import {
@@ -104,6 +108,8 @@ interface Kind<T> {
   /** The same item with nothing known of it: facts that equal it are not stored. */
   readonly empty: (item: T) => T
   readonly repositoryId: (item: T) => number | null
+  /** How the open ones of a repository are found: in an index of their own, or among all that are open. */
+  readonly byRepository: 'index' | 'filter'
   /** null when nobody knows yet. */
   readonly createdAt: (item: T) => number | null
   /** null while it is open. */
@@ -117,6 +123,7 @@ const JOBS: Kind<Job> = {
     isRequest(stored.request) ? { ...newJob(stored.request), ...stored, key, version } : undefined,
   empty: job => newJob(job.request),
   repositoryId: job => job.request.repository.id,
+  byRepository: 'index',
   createdAt: job => job.request.createdAt,
   endedAt: job => (isFinal(job) ? Math.max(job.refused?.at ?? 0, job.completed?.at ?? 0) : null),
 }
@@ -127,6 +134,7 @@ const RUNNERS: Kind<Runner> = {
   read: (stored, key, version) => ({ ...newRunner(key), ...stored, version }),
   empty: runner => newRunner(runner.name),
   repositoryId: runner => runner.launch?.repository.id ?? null,
+  byRepository: 'filter',
   createdAt: ({ launch, pullStartedAt, startedAt, stoppedAt }) =>
     launch?.at ?? pullStartedAt ?? startedAt ?? stoppedAt,
   endedAt: runner => runner.stoppedAt,
@@ -192,10 +200,13 @@ class Items<T extends { readonly version: number }> {
     wanted?: (item: T) => boolean,
   ): Promise<readonly T[]> {
     const kind = this.#kind
+    const open = { index: 'open', hash: 'o', value: kind.name }
     const where =
       repositoryId === undefined
-        ? { index: 'open', hash: 'o', value: kind.name }
-        : { index: 'repository', hash: 'p', value: `${kind.name}#${repositoryId}` }
+        ? open
+        : kind.byRepository === 'filter'
+          ? { ...open, only: { attribute: 'r', value: repositoryId } }
+          : { index: 'repository', hash: 'p', value: `${kind.name}#${repositoryId}` }
     const size = wanted ? Math.max(limit, FILTERED_KEYS) : limit
     const found: T[] = []
     let startKey: Attributes | undefined
@@ -338,17 +349,23 @@ class Items<T extends { readonly version: number }> {
   }
 
   #keys(item: T): Attributes {
-    const { name, key, repositoryId, createdAt, endedAt } = this.#kind
+    const { name, key, createdAt, endedAt } = this.#kind
     const created = new Date(dateable(createdAt(item)) ?? this.#settings.clock.now()).toISOString()
     const ended = endedAt(item)
-    const repository = repositoryId(item)
     return {
       h: { S: `${name}#${created.slice(0, HOUR_CHARACTERS)}` },
       s: { S: `${created}#${key(item)}` },
       ...(ended === null
-        ? { o: { S: name }, ...(repository === null ? {} : { p: { S: `${name}#${repository}` } }) }
+        ? { o: { S: name }, ...this.#repository(item) }
         : { t: { N: String(Math.ceil((ended + this.#keepMs) / 1000)) } }),
     }
+  }
+
+  #repository(item: T): Attributes {
+    const { name, repositoryId, byRepository } = this.#kind
+    const id = repositoryId(item)
+    if (id === null) return {}
+    return byRepository === 'filter' ? { r: { N: String(id) } } : { p: { S: `${name}#${id}` } }
   }
 
   #pk(key: string): string {

@@ -134,6 +134,21 @@ describe('the calls', () => {
     ).toEqual(['Query', ...Array(3).fill('BatchGetItem')])
   })
 
+  it('of the open runners of a repository leave those of others unread', async () => {
+    for (const number of numbers(9)) await ledger.runners.put(numberedRunner(number, 7001 + (number % 3)))
+    expect(await callsOf(() => ledger.runners.open({ repositoryId: 7002 }))).toEqual([
+      'Query',
+      'BatchGetItem',
+    ])
+    const [query, batch] = dynamo.calls.map(({ body }) => body)
+    expect(query).toMatchObject({ IndexName: 'open', FilterExpression: 'r = :only' })
+    expect(query.ExpressionAttributeValues).toEqual({ ':hash': { S: 'runner' }, ':only': { N: '7002' } })
+    expect(batch.RequestItems[table].Keys).toEqual(
+      [1, 4, 7].map(number => ({ pk: { S: `runner#tornade-${number}-1-1` } })),
+    )
+    expect(await callsOf(() => ledger.runners.open({ repositoryId: 7009 }))).toEqual(['Query'])
+  })
+
   it('of a page are a query and a batch where much goes on', async () => {
     now = FIRST + 30 * 60_000
     await putMany(1, 40)
@@ -260,6 +275,32 @@ describe('what is stored of a job', () => {
       message: expect.stringContaining('limits.runners'),
     })
     expect(dynamo.calls).toEqual([])
+  })
+})
+
+describe('what is stored of a runner', () => {
+  it('is in the index of what is open and in that of its hour, and in no other', async () => {
+    const item = numberedRunner(1, 7001)
+    await ledger.runners.put(item)
+    const at = new Date(item.launch!.at).toISOString()
+    const keys = { h: { S: `runner#${at.slice(0, 13)}` }, s: { S: `${at}#${item.name}` } }
+    expect(await stored(`runner#${item.name}`)).toEqual({
+      pk: { S: `runner#${item.name}` },
+      v: { N: '1' },
+      d: { S: expect.any(String) },
+      o: { S: 'runner' },
+      r: { N: '7001' },
+      ...keys,
+    })
+    await ledger.runners.put({ ...item, version: 2, stoppedAt: T0 })
+    const stopped = await stored(`runner#${item.name}`)
+    expect(Object.keys(stopped).toSorted()).toEqual(['d', 'h', 'pk', 's', 't', 'v'])
+    expect(stopped).toMatchObject({ ...keys, t: { N: String((T0 + 3 * DAY) / 1000) } })
+  })
+
+  it('names no repository while nobody knows one', async () => {
+    await ledger.runners.put({ ...newRunner('a'), version: 1, startedAt: T0 })
+    expect(Object.keys(await stored('runner#a')).toSorted()).toEqual(['d', 'h', 'o', 'pk', 's', 'v'])
   })
 })
 
@@ -478,16 +519,19 @@ describe('cursors', () => {
 })
 
 describe('infra/tables.yml', () => {
-  it('has the ledger kept, backed up and thinned out, with indexes of keys only', () => {
+  it('has the ledger kept, backed up and thinned out, with indexes that change when an item opens or ends', () => {
     const { GlobalSecondaryIndexes, ...table } = tableProperties('LedgerTable')
     expect(table).toMatchObject({
       BillingMode: 'PAY_PER_REQUEST',
       TimeToLiveSpecification: { AttributeName: 't', Enabled: true },
       PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
     })
-    expect(GlobalSecondaryIndexes).toHaveLength(3)
-    for (const { Projection } of GlobalSecondaryIndexes!)
-      expect(Projection).toEqual({ ProjectionType: 'KEYS_ONLY' })
+    const projections = GlobalSecondaryIndexes!.map(({ IndexName, Projection }) => [IndexName, Projection])
+    expect(Object.fromEntries(projections)).toEqual({
+      open: { ProjectionType: 'INCLUDE', NonKeyAttributes: ['r'] },
+      repository: { ProjectionType: 'KEYS_ONLY' },
+      hour: { ProjectionType: 'KEYS_ONLY' },
+    })
   })
 
   it('has tickets that nothing keeps', () => {

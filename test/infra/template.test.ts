@@ -124,6 +124,20 @@ describe('the template', () => {
     expect(logFaults(stack)).toEqual([])
   })
 
+  it('has Lambda write of the functions that run most only what failed', () => {
+    const configs = ofType(stack.template, 'AWS::Lambda::Function').map(([, { Properties }]) => [
+      Properties!.FunctionName,
+      Properties!.LoggingConfig,
+    ])
+    const failuresOnly = { LogFormat: 'JSON', SystemLogLevel: 'WARN' }
+    expect(Object.fromEntries(configs)).toEqual({
+      'tornade-dev-webhook': failuresOnly,
+      'tornade-dev-launch': undefined,
+      'tornade-dev-lifecycle': failuresOnly,
+      'tornade-dev-sweep': undefined,
+    })
+  })
+
   it('has no secret in it', () => {
     expect(secretFaults(stack)).toEqual([])
   })
