@@ -77,6 +77,7 @@ const file = z.strictObject({
     )
     .optional(),
   labelMistakes: z.enum(['cancel', 'report']).optional(),
+  forks: z.enum(['refuse', 'allow']).optional(),
 })
 
 /** Names and values of the file are part of what is said of it. */
@@ -175,6 +176,7 @@ function compile(data: z.output<typeof file>): Config {
     },
     priority: data.priority ?? base.priority,
     labelMistakes: data.labelMistakes ?? base.labelMistakes,
+    forks: data.forks ?? base.forks,
   }
 }
 

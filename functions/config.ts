@@ -45,6 +45,8 @@ export interface Config {
   readonly priority: Readonly<Record<string, number>>
   /** Whether a run whose labels cannot be served is cancelled as well. */
   readonly labelMistakes: 'cancel' | 'report'
+  /** Whether jobs of forks may run; never with a role. */
+  readonly forks: 'refuse' | 'allow'
 }
 
 export const DEFAULT_CONFIG: Config = {
@@ -66,6 +68,7 @@ export const DEFAULT_CONFIG: Config = {
   runner: { lifeMinutes: 360, idleMinutes: 5 },
   priority: {},
   labelMistakes: 'cancel',
+  forks: 'refuse',
 }
 
 /** The part of a configuration that labels are read by. Without `limits` a set may be larger than the deployment takes. */

@@ -10,7 +10,7 @@ import { type Candidate, claim, queue, wants } from './core/claim.ts'
 import { type LabelRules, readLabels } from './core/labels.ts'
 import { isFinal, isLostTo, needsRunner } from './core/lifecycle.ts'
 import { generationOf, runnerName } from './core/plan.ts'
-import { roleViolation } from './core/policy.ts'
+import { runRefusal } from './core/policy.ts'
 import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
@@ -140,14 +140,10 @@ export function launch(
         return null
       }
     }
-    if (spec.role !== null) {
+    if (spec.role !== null || request.mayBeFork !== false) {
       const run = await github.getRun(scope, request.runId)
-      const rule = config.roles[spec.role]!
-      const violation = run
-        ? roleViolation(spec.role, rule, request.repository, run)
-        : `GitHub does not know the run of this job.`
-      if (violation)
-        return giveUp(request, 'role', [{ label: `role:${spec.role}`, message: violation, suggestion: null }])
+      const refused = runRefusal(config, request, spec.role, run)
+      if (refused) return giveUp(request, refused.code, [refused.problem])
     }
     return {
       request,

@@ -13,6 +13,7 @@ export type RefuseCode =
   | 'replacement-limit'
   | 'provider-refused'
   | 'github-refused'
+  | 'fork'
 
 /** GitHub first, because telling it twice changes nothing and the ledger then says what has been done. */
 export async function refuse(

@@ -8,12 +8,13 @@
  */
 import { createHash } from 'node:crypto'
 import { RUNNER_VARIABLE } from '../functions/core/aws-events.ts'
+import type { GuardPolicy } from '../functions/core/guard.ts'
 import type { RunnerShape, StartRequest } from '../functions/core/types.ts'
 import type { Compute, StartOutcome } from '../functions/ports.ts'
 import type { LocalClock } from './clock.ts'
 import type { GitHubDouble } from './github.ts'
 import { LOCAL_ACCOUNT } from './lambda.ts'
-import { LocalRunner } from './runner.ts'
+import { LocalRunner, type RunnerRights } from './runner.ts'
 import type { LocalTickets } from './tickets.ts'
 
 type StartFailure = Extract<StartOutcome, { outcome: 'failed' }>
@@ -48,6 +49,17 @@ export interface ComputeOptions {
   readonly speed: number
   readonly idleMinutes: number
   readonly faults?: ComputeFaults
+  /** What the guard of its runner is told; nothing but this repository without a role, where nothing is said. */
+  readonly policy?: (request: StartRequest) => GuardPolicy
+  /** Called when the steps of a job begin with a role. */
+  readonly onRoleUse?: (use: RoleUse) => void
+}
+
+/** The steps of a job ran with a role. */
+export interface RoleUse {
+  readonly runner: string
+  readonly jobKey: string
+  readonly role: string
 }
 
 /** [least, most], milliseconds. */
@@ -179,10 +191,24 @@ export class LocalCompute implements Compute {
       lifeMs: task.request.timeoutMinutes * 60_000,
       hangs: fate?.kind === 'hangs' ? fate.at : null,
     }
-    task.runner = new LocalRunner(this.#options, task.ticketKey, limits, code => this.#exited(task, code))
+    task.runner = new LocalRunner(this.#options, task.ticketKey, limits, this.#rights(task.request), code =>
+      this.#exited(task, code),
+    )
     if (fate?.kind === 'reclaimed' && task.request.shape.capacity === 'spot')
       clock.after(fate.afterMs, () => this.#reclaim(task))
     if (fate?.kind === 'dies') clock.after(fate.afterMs, () => this.#die(task))
+  }
+
+  #rights(request: StartRequest): RunnerRights {
+    const { policy: policyOf, onRoleUse } = this.#options
+    const nothing = { repositories: [request.repositoryId], forks: false, role: null }
+    const policy = policyOf?.(request) ?? nothing
+    return {
+      policy,
+      forgets: request.shape.compute === 'fargate',
+      onRelease: ({ key }) =>
+        onRoleUse?.({ runner: request.runner, jobKey: key, role: policy.role!.name }),
+    }
   }
 
   /** The warning comes with the signal: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html */

@@ -23,6 +23,18 @@ export interface DoubleJob extends PayloadJob {
   /** Held by an environment until `openGate`. */
   readonly gate?: boolean
   readonly script?: JobScript
+  /** What its runner is handed; where nothing is said, what GitHub hands out for its event and branch. */
+  readonly handed?: HandedFacts
+}
+
+/** What a run does not say of itself before a runner has it. */
+export interface HandedFacts {
+  /** GITHUB_REF, for example of a tag. */
+  readonly ref?: string
+  /** GITHUB_REF_PROTECTED. Where nothing is said, the default branch is protected and nothing else. */
+  readonly refProtected?: boolean
+  /** Of a `workflow_run`: the head repository of the run that it follows. */
+  readonly followsRepositoryId?: number | null
 }
 
 /** Recorded behaviour of one attempt of a job. What is absent is made up from its id. */
@@ -57,6 +69,10 @@ export interface AssignedJob {
   readonly headRepositoryId: number | null
   /** GITHUB_REF. The number of a pull request is not known: it is always 1. */
   readonly ref: string
+  /** GITHUB_HEAD_REF: the branch of a pull request, else empty. */
+  readonly headRef: string
+  readonly refProtected: boolean
+  readonly followsRepositoryId: number | null
 }
 
 /**
@@ -168,13 +184,40 @@ export function viewOf(record: JobRecord): JobView {
 }
 
 export function assignedJob(job: DoubleJob): AssignedJob {
-  const { jobId, attempt, runId, repository, workflow, name, labels } = job
+  const { jobId, attempt, runId, repository, workflow, name, labels, handed = {} } = job
   const { event, headBranch, headSha, headRepositoryId } = job
-  const ref = event.startsWith('pull_request')
-    ? 'refs/pull/1/merge'
-    : `refs/heads/${headBranch ?? repository.defaultBranch}`
-  const commit = { event, headBranch, headSha, headRepositoryId, ref }
-  return { key: jobKey(job), jobId, attempt, runId, repository, workflow, name, labels, ...commit }
+  const { ref = refOf(job), followsRepositoryId = repository.id } = handed
+  const { refProtected = ref === branchRef(repository.defaultBranch) } = handed
+  const headRef = HAVE_HEAD_REF.has(event) ? (headBranch ?? '') : ''
+  const commit = { event, headBranch, headSha, headRepositoryId, ref, headRef }
+  const rest = { refProtected, followsRepositoryId }
+  return { key: jobKey(job), jobId, attempt, runId, repository, workflow, name, labels, ...commit, ...rest }
+}
+
+/** https://docs.github.com/en/actions/reference/workflows-and-actions/variables */
+const HAVE_HEAD_REF: ReadonlySet<string> = new Set(['pull_request', 'pull_request_target'])
+
+/** GITHUB_REF by event: https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows */
+function refOf({ event, headBranch, repository }: DoubleJob): string {
+  switch (event) {
+    case 'pull_request':
+    case 'pull_request_review':
+    case 'pull_request_review_comment':
+      return 'refs/pull/1/merge'
+    case 'pull_request_target':
+    case 'workflow_run':
+    case 'issue_comment':
+    case 'schedule':
+      return branchRef(repository.defaultBranch)
+    case 'release':
+      return `refs/tags/${headBranch}`
+    default:
+      return branchRef(headBranch ?? repository.defaultBranch)
+  }
+}
+
+function branchRef(branch: string): string {
+  return `refs/heads/${branch}`
 }
 
 /** A number from 0 to 1 that looks random and is always the same for the same text: FNV-1a, then mixed well. */

@@ -31,7 +31,15 @@ import { Registrations, type RunnerProgram, type RunnerSession, type RunnerView 
 import { type Delivery, Webhooks } from './github-webhooks.ts'
 import { type Conclusion, type Envelope, envelopeOf, type WorkflowJobAction } from './payloads.ts'
 
-export type { AssignedJob, DoubleJob, DoubleRepository, JobScript, JobView, RunFacts } from './github-jobs.ts'
+export type {
+  AssignedJob,
+  DoubleJob,
+  DoubleRepository,
+  HandedFacts,
+  JobScript,
+  JobView,
+  RunFacts,
+} from './github-jobs.ts'
 export type { RunnerProgram, RunnerSession, RunnerView } from './github-runners.ts'
 export type { Delivery } from './github-webhooks.ts'
 
@@ -280,7 +288,9 @@ export class GitHubDouble implements GitHub {
   }
 
   #take({ job: known, status, createdAt, base, envelope }: AdoptedPayload, run: RunFacts): JobRecord {
-    const { event = 'push', headRepositoryId = known.repository.id } = run
+    const { headRepositoryId = known.repository.id } = run
+    // What is pushed to a fork runs in the fork.
+    const { event = headRepositoryId === known.repository.id ? 'push' : 'pull_request' } = run
     const job: DoubleJob = { ...known, event, headRepositoryId, gate: status === 'waiting' }
     return this.#remember(job, createdAt, { envelope: this.#share(job.repository.id, envelope), base })
   }

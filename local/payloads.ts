@@ -25,6 +25,8 @@ export interface PayloadRepository extends RepositoryRef {
   readonly ownerId: number
   readonly ownerType: 'Organization' | 'User'
   readonly defaultBranch: string
+  /** Whether a private repository may be forked; a public one always may. */
+  readonly allowForking?: boolean
 }
 
 /** What stays the same over the life of a job. */
@@ -266,7 +268,7 @@ function repositoryOf(repository: PayloadRepository): Envelope['repository'] {
     disabled: false,
     open_issues_count: 0,
     license: repository.private ? null : MIT,
-    allow_forking: !repository.private,
+    allow_forking: repository.allowForking ?? !repository.private,
     is_template: false,
     web_commit_signoff_required: false,
     topics: [],

@@ -1,7 +1,8 @@
 /**
  * The program that runs inside a task or build: takes its ticket, registers, runs one job, and ends. The same waits
- * and limits as the entrypoint of the runner image; what a job does is left out.
+ * and limits as the entrypoint of the runner image, and the same guard; what a job does is left out.
  */
+import { decide, type Handed, type Policy } from '../runner-image/supervisor/policy.ts'
 import type { LocalClock, Timer } from './clock.ts'
 import type { AssignedJob, GitHubDouble, RunnerSession } from './github.ts'
 import type { LocalTickets } from './tickets.ts'
@@ -14,22 +15,35 @@ export interface RunnerLimits {
   readonly hangs?: 'ticket' | 'connect' | 'exit' | null
 }
 
+/** What its guard goes by. */
+export interface RunnerRights {
+  readonly policy: Policy
+  /** Whether credentials can be put out of the job's reach: on Fargate they can. */
+  readonly forgets: boolean
+  /** Told before the first step of a job that has the role of the policy. */
+  readonly onRelease: (job: AssignedJob) => void
+}
+
 const POLL_MS = 1_000
 /** From the ticket to a listener that is online; measured nowhere. */
 const CONNECT_MS = 2_500
 /** From an offer to a worker that has it. */
 const ACQUIRE_MS = 600
 const EXIT_MS = 800
+/** The exit code of the supervisor whose guard killed the job. */
+const REFUSED = 7
 
 export class LocalRunner {
   readonly #clock: LocalClock
   readonly #github: GitHubDouble
   readonly #tickets: LocalTickets
   readonly #limits: RunnerLimits
+  readonly #rights: RunnerRights
   readonly #exit: (code: number) => void
   readonly #timers: Timer[] = []
   #session: RunnerSession | null = null
   #busy = false
+  #refused = false
   #over = false
 
   /** @param exit called once, when the process ends */
@@ -41,12 +55,14 @@ export class LocalRunner {
     }: { readonly clock: LocalClock; readonly github: GitHubDouble; readonly tickets: LocalTickets },
     ticketKey: string,
     limits: RunnerLimits,
+    rights: RunnerRights,
     exit: (code: number) => void,
   ) {
     this.#clock = clock
     this.#github = github
     this.#tickets = tickets
     this.#limits = limits
+    this.#rights = rights
     this.#exit = exit
     if (limits.hangs === 'ticket') return
     if (!limits.hangs) this.#after(limits.lifeMs, () => this.#endOfLife())
@@ -78,7 +94,7 @@ export class LocalRunner {
   #connect(config: string): void {
     this.#session = this.#github.connect(config, {
       onJob: job => this.#after(ACQUIRE_MS, () => this.#acquire(job)),
-      onDone: () => this.#after(EXIT_MS, () => this.#leave(0)),
+      onDone: () => this.#after(EXIT_MS, () => this.#leave(this.#refused ? REFUSED : 0)),
       onGone: () => this.#leave(0),
     })
     if (!this.#session) this.#end(4)
@@ -86,7 +102,19 @@ export class LocalRunner {
   }
 
   #acquire(job: AssignedJob): void {
-    if (this.#session?.acquire(job.jobId)) this.#busy = true
+    if (!this.#session?.acquire(job.jobId)) return
+    this.#busy = true
+    this.#judge(job)
+  }
+
+  /** The verdict comes before any step: a job that is killed has none, whatever their conditions. */
+  #judge(job: AssignedJob): void {
+    const { policy, forgets, onRelease } = this.#rights
+    const { kind } = decide(handed(job), policy, { forgets })
+    if (kind === 'release') onRelease(job)
+    if (kind !== 'kill') return
+    this.#refused = true
+    this.#session?.failJob('failure')
   }
 
   #idleTooLong(): void {
@@ -115,4 +143,26 @@ export class LocalRunner {
     for (const timer of this.#timers) timer.cancel()
     this.#exit(code)
   }
+}
+
+/** What the hook of the runner image reads from its environment and the event's payload. */
+function handed(job: AssignedJob): Handed {
+  const { repository, event, ref, headRef, refProtected, runId, headRepositoryId, followsRepositoryId } = job
+  return {
+    repositoryId: repository.id,
+    event,
+    ref,
+    headRef,
+    refProtected,
+    runId: String(runId),
+    payload: {
+      repository: { id: repository.id, default_branch: repository.defaultBranch },
+      ...(event.startsWith('pull_request') ? { pull_request: { head: { repo: idOf(headRepositoryId) } } } : {}),
+      ...(event === 'workflow_run' ? { workflow_run: { head_repository: idOf(followsRepositoryId) } } : {}),
+    },
+  }
+}
+
+function idOf(id: number | null): { readonly id: number } | null {
+  return id === null ? null : { id }
 }

@@ -5,6 +5,7 @@
 import { fileURLToPath } from 'node:url'
 import type { Config } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
+import { guardPolicy } from '../functions/core/guard.ts'
 import type { Job } from '../functions/core/types.ts'
 import { httpLambda, queueLambda, scheduleLambda } from '../functions/lambda.ts'
 import { launch } from '../functions/launch.ts'
@@ -13,7 +14,7 @@ import type { Log, MetricName, Ports, QueueName } from '../functions/ports.ts'
 import { sweep } from '../functions/sweep.ts'
 import { webhook } from '../functions/webhook.ts'
 import { SteppedClock } from './clock.ts'
-import { type ComputeFaults, LocalCompute } from './compute.ts'
+import { type ComputeFaults, LocalCompute, type RoleUse } from './compute.ts'
 import { type Delivery, GitHubDouble } from './github.ts'
 import {
   HTTP_FAILURE,
@@ -76,6 +77,7 @@ export class World {
   readonly metrics = new Map<MetricName, number>()
   /** What the functions are given, unless it is wrapped. */
   readonly ports: Ports
+  readonly #roleUses: RoleUse[] = []
   readonly #wiring: Wiring
   readonly #functions = new Map<string, LocalFunction>()
   /** The webhook function with queues that lead nowhere. */
@@ -117,6 +119,8 @@ export class World {
       ...wiring.names,
       speed,
       idleMinutes: config.runner.idleMinutes,
+      policy: request => guardPolicy(request, config),
+      onRoleUse: use => this.#roleUses.push(use),
     })
     const [launchQueue, eventsQueue] = (['launch', 'events'] as const).map(
       name => new LocalQueue(clock, wiring.queues.find(queue => queue.name === name)!),
@@ -171,6 +175,11 @@ export class World {
   /** The same answer as the endpoint would give, without anything coming of it. */
   async verify(headers: RequestHeaders, body: Uint8Array): Promise<HttpAnswer> {
     return this.#invoke(this.#verifier, 'POST', '/webhook', headers, body)
+  }
+
+  /** Each time that the steps of a job ran with a role, oldest first. */
+  get roleUses(): readonly RoleUse[] {
+    return this.#roleUses
   }
 
   /** Messages that are still to be handled, or that gave up. */

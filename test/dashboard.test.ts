@@ -75,6 +75,7 @@ function job(createdAt: number, over: Partial<Job> = {}, requested: Partial<JobR
     headSha: 'a1b2',
     labels: ['tornade', '2cpu'],
     createdAt,
+    mayBeFork: false,
     ...requested,
   }
   return { ...newJob(request), version: 1, queuedAt: createdAt, ...over }

@@ -39,7 +39,7 @@ describe('what launch tells a runner, and what the guard on it decides by that',
 
 /** Through the environment of the container and the supervisor's own reading of it. */
 function toldTo(role: string | null) {
-  const policy = guardPolicy({ repositoryId: REPOSITORY, role }, ROLES)
+  const policy = guardPolicy({ repositoryId: REPOSITORY, role }, { roles: ROLES, forks: 'refuse' })
   return readSettings({
     TORNADE_CREDENTIALS_FD: '3',
     AWS_REGION: 'us-east-1',

@@ -24,6 +24,8 @@ const check = (files: Readonly<Record<string, string>>) => checkHouse(new Map(Ob
 describe('the house', () => {
   it('is built as the design has it', async () => {
     const files = await filesBelow('functions', 'local', 'cli', 'bench')
+    const verdict = 'runner-image/supervisor/policy.ts'
+    files.set(verdict, await readFile(join(ROOT, verdict), 'utf8'))
     expect(files.has('functions/ports.ts')).toBe(true)
     expect(files.has('local/wiring.ts')).toBe(true)
     expect(checkHouse(files)).toEqual([])
@@ -119,7 +121,7 @@ describe('the checker', () => {
     [
       'local/world.ts',
       '../functions/aws/queue.ts',
-      'local may import core, ports, config, functions, pages, local, not aws',
+      'local may import core, ports, config, functions, pages, local, verdict, not aws',
     ],
     ['local/world.ts', '../functions/aws/entry/launch.ts', 'not entry'],
     ['local/world.ts', '../functions/github/jobs.ts', 'not github'],

@@ -195,7 +195,7 @@ describe('a mixed day', () => {
       expect(await leftovers(s)).toEqual([])
       const all = await jobs(s.world)
       expect(all.length).toBeGreaterThanOrEqual(count)
-      // Only who asked for a role that is not theirs is turned away.
+      // Only forks that ask for a role, and who asks for one that is not theirs, are turned away.
       expect([...new Set(all.map(({ refused }) => refused?.code ?? 'none'))].sort()).toEqual(['none', 'role'])
       const ran = all.filter(({ started }) => started !== null)
       expect(ran.length).toBeGreaterThan(count / 2)

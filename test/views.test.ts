@@ -50,6 +50,7 @@ function request(over: Partial<JobRequest> = {}): JobRequest {
     headSha: 'a1b2',
     labels: ['tornade', 'spot'],
     createdAt: T0,
+    mayBeFork: false,
     ...over,
   }
 }

@@ -82,6 +82,7 @@ const full = z.object({
     id,
     full_name: text.check(z.regex(/^[^/\s]+\/[^/\s]+$/, 'not owner/name')),
     private: z.optional(z.boolean()),
+    allow_forking: optional(z.boolean()),
     owner: z.object({ id }),
   }),
   installation: optional(z.object({ id })),
@@ -176,6 +177,8 @@ function jobRequest(payload: Payload, receivedAt: number): JobRequest {
     // Labels are sent to GitHub again as they are: cutting them would register a runner that fits nothing.
     labels: job.labels,
     createdAt: parseTime(job.created_at) ?? parseTime(job.started_at) ?? receivedAt,
+    // A payload does not say whose run it is, only that some repositories have no forks.
+    mayBeFork: repository.private === false || repository.allow_forking !== false,
   }
 }
 

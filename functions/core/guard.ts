@@ -22,17 +22,23 @@ export interface GuardPolicy {
   } | null
 }
 
-/** @param roles of tornade.yml; a role that it does not know is nobody's */
+/** The part of tornade.yml that says who may run with what. A role that it does not know is nobody's. */
+export interface GuardRules {
+  readonly roles: Readonly<Record<string, RoleRule>>
+  readonly forks: 'refuse' | 'allow'
+}
+
 export function guardPolicy(
   { repositoryId, role }: Pick<StartRequest, 'repositoryId' | 'role'>,
-  roles: Readonly<Record<string, RoleRule>>,
+  rules: GuardRules,
 ): GuardPolicy {
   const repositories = [repositoryId]
-  if (role === null) return { repositories, forks: false, role: null }
-  const rule = Object.hasOwn(roles, role) ? roles[role] : undefined
+  const forks = rules.forks === 'allow'
+  if (role === null) return { repositories, forks, role: null }
+  const rule = Object.hasOwn(rules.roles, role) ? rules.roles[role] : undefined
   return {
     repositories,
-    forks: false,
+    forks,
     role: {
       name: role,
       // The launch has held the repository's name against tornade.yml; the runner is registered for it alone.

@@ -2,7 +2,7 @@
  * Which run may use a role: what tornade.yml says, held against what GitHub says of the run. This is a filter
  * before the launch; it cannot know what a runner will be handed, so the guard on the runner decides again.
  */
-import type { RepositoryRef } from './types.ts'
+import type { JobRequest, Problem, RepositoryRef } from './types.ts'
 
 export interface RoleRule {
   readonly repositories: readonly string[]
@@ -18,6 +18,9 @@ export interface RunFacts {
   /** null when the head repository is gone, which counts as a fork. */
   readonly headRepositoryId: number | null
 }
+
+/** Their runs name the branch that set them off, and run on the default branch: only the guard sees which that is. */
+const ELSEWHERE: ReadonlySet<string> = new Set(['pull_request_target', 'workflow_run'])
 
 const DEFAULT_EVENTS = ['push', 'workflow_dispatch', 'schedule']
 
@@ -38,6 +41,7 @@ export function roleViolation(
   // GitHub's run object has a branch name, not a ref; a tag of the same name is told apart by the guard.
   if (
     rule.refs.length > 0 &&
+    !ELSEWHERE.has(run.event) &&
     !rule.refs.includes(`refs/heads/${run.headBranch}`) &&
     !rule.refs.includes(`refs/tags/${run.headBranch}`)
   ) {
@@ -46,6 +50,32 @@ export function roleViolation(
   return null
 }
 
+/** What the author of a fork's job is told. */
+export function forkProblem(request: JobRequest, run: RunFacts | null): Problem {
+  const message = run
+    ? 'This run comes from a fork, and jobs of forks are not run here. Who administers tornade can allow them, always without a role, by `forks: allow` in tornade.yml; a branch of the repository itself needs no permission.'
+    : 'GitHub does not know the run of this job, so that it may be one of a fork.'
+  return { label: request.labels.join(', '), message, suggestion: null }
+}
+
 export function isFork(repository: RepositoryRef, run: RunFacts): boolean {
   return run.headRepositoryId !== repository.id
+}
+
+/** Why a run may not be served, by what GitHub says of it; null when it may. A run that GitHub does not know is a fork's. */
+export function runRefusal(
+  { roles, forks }: { readonly roles: Readonly<Record<string, RoleRule>>; readonly forks: 'refuse' | 'allow' },
+  request: JobRequest,
+  role: string | null,
+  run: RunFacts | null,
+): { readonly code: 'fork' | 'role'; readonly problem: Problem } | null {
+  if (forks === 'refuse' && (run === null || isFork(request.repository, run)))
+    return { code: 'fork', problem: forkProblem(request, run) }
+  if (role === null) return null
+  const message = run
+    ? roleViolation(role, roles[role]!, request.repository, run)
+    : 'GitHub does not know the run of this job.'
+  return message === null
+    ? null
+    : { code: 'role', problem: { label: `role:${role}`, message, suggestion: null } }
 }

@@ -75,6 +75,8 @@ export interface JobRequest {
   readonly headSha: string
   readonly labels: readonly string[]
   readonly createdAt: number
+  /** False where no run can be a fork's; what was written before this was known lacks it, and may be one's. */
+  readonly mayBeFork: boolean
 }
 
 /** A `workflow_job` delivery, reduced to a fact about one job. */

@@ -35,6 +35,7 @@ export function request(over: Partial<JobRequest> = {}): JobRequest {
     headSha: 'a'.repeat(40),
     labels: ['tornade'],
     createdAt: T0,
+    mayBeFork: false,
     ...over,
   }
 }

@@ -316,7 +316,7 @@ export function busyDay(
     const queued = job(1000 + index, {
       repository: own,
       labels: random() < 0.06 ? ['tornade', 'role:deploy'] : pick(LABELS),
-      headRepositoryId: random() < 0.04 ? null : own.id,
+      ...(random() < 0.04 ? { headRepositoryId: null, event: 'pull_request' } : {}),
       gate,
       script: {
         durationMs: Math.round((20 + random() * 300) * SECOND),

@@ -56,7 +56,7 @@ const compute = new LaunchCompute(
       imageParameters: { x64: imageX64, arm64: imageArm64 },
     },
     variables: request => ({
-      TORNADE_POLICY: JSON.stringify(guardPolicy(request, config.roles)),
+      TORNADE_POLICY: JSON.stringify(guardPolicy(request, config)),
       TORNADE_IDLE_SECONDS: String(config.runner.idleMinutes * 60),
     }),
     // The tags of the stack do not reach what is started by hand.
