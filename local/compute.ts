@@ -206,8 +206,7 @@ export class LocalCompute implements Compute {
     return {
       policy,
       forgets: request.shape.compute === 'fargate',
-      onRelease: ({ key }) =>
-        onRoleUse?.({ runner: request.runner, jobKey: key, role: policy.role!.name }),
+      onRelease: ({ key }) => onRoleUse?.({ runner: request.runner, jobKey: key, role: policy.role!.name }),
     }
   }
 

@@ -146,7 +146,7 @@ export class LocalRunner {
 }
 
 /** What the hook of the runner image reads from its environment and the event's payload. */
-function handed(job: AssignedJob): Handed {
+export function handed(job: AssignedJob): Handed {
   const { repository, event, ref, headRef, refProtected, runId, headRepositoryId, followsRepositoryId } = job
   return {
     repositoryId: repository.id,
@@ -157,7 +157,9 @@ function handed(job: AssignedJob): Handed {
     runId: String(runId),
     payload: {
       repository: { id: repository.id, default_branch: repository.defaultBranch },
-      ...(event.startsWith('pull_request') ? { pull_request: { head: { repo: idOf(headRepositoryId) } } } : {}),
+      ...(event.startsWith('pull_request')
+        ? { pull_request: { head: { repo: idOf(headRepositoryId) } } }
+        : {}),
       ...(event === 'workflow_run' ? { workflow_run: { head_repository: idOf(followsRepositoryId) } } : {}),
     },
   }

@@ -192,7 +192,7 @@ describe('a bad day', () => {
       await untilQuiet(s)
       expect(await leftovers(s)).toEqual([])
       const refused = (await jobs(s.world)).map(one => one.refused?.code ?? 'none')
-      expect([...new Set(refused)].sort()).toEqual(['none', 'role'])
+      expect([...new Set(refused)].sort()).toEqual(['fork', 'none', 'role'])
     },
   )
 })

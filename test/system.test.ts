@@ -195,8 +195,9 @@ describe('a mixed day', () => {
       expect(await leftovers(s)).toEqual([])
       const all = await jobs(s.world)
       expect(all.length).toBeGreaterThanOrEqual(count)
-      // Only forks that ask for a role, and who asks for one that is not theirs, are turned away.
-      expect([...new Set(all.map(({ refused }) => refused?.code ?? 'none'))].sort()).toEqual(['none', 'role'])
+      // Only forks, and who asks for a role that is not theirs, are turned away.
+      const codes = new Set(all.map(({ refused }) => refused?.code ?? 'none'))
+      expect([...codes].filter(code => code !== 'fork').sort()).toEqual(['none', 'role'])
       const ran = all.filter(({ started }) => started !== null)
       expect(ran.length).toBeGreaterThan(count / 2)
       for (const { key, cost } of ran) expect([key, cost?.microUsd]).toEqual([key, expect.any(Number)])
@@ -679,9 +680,12 @@ describe('a job that cannot be served', () => {
     expect(s.world.github.checks).toHaveLength(1)
   })
 
-  it('with a role that is not for forks is refused and cancelled', async () => {
+  it('with a role that is not for forks is refused and cancelled, where forks are allowed too', async () => {
     const s = await stack({
-      config: { roles: { deploy: { repositories: ['acme/app'], refs: [], events: ['pull_request'] } } },
+      config: {
+        forks: 'allow',
+        roles: { deploy: { repositories: ['acme/app'], refs: [], events: ['pull_request'] } },
+      },
     })
     for (const headRepositoryId of [8001, null])
       s.world.github.queue(

@@ -64,7 +64,10 @@ export function isFork(repository: RepositoryRef, run: RunFacts): boolean {
 
 /** Why a run may not be served, by what GitHub says of it; null when it may. A run that GitHub does not know is a fork's. */
 export function runRefusal(
-  { roles, forks }: { readonly roles: Readonly<Record<string, RoleRule>>; readonly forks: 'refuse' | 'allow' },
+  {
+    roles,
+    forks,
+  }: { readonly roles: Readonly<Record<string, RoleRule>>; readonly forks: 'refuse' | 'allow' },
   request: JobRequest,
   role: string | null,
   run: RunFacts | null,

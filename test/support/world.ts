@@ -316,7 +316,7 @@ export function busyDay(
     const queued = job(1000 + index, {
       repository: own,
       labels: random() < 0.06 ? ['tornade', 'role:deploy'] : pick(LABELS),
-      ...(random() < 0.04 ? { headRepositoryId: null, event: 'pull_request' } : {}),
+      ...(random() < 0.04 ? ofFork(own) : {}),
       gate,
       script: {
         durationMs: Math.round((20 + random() * 300) * SECOND),
@@ -327,6 +327,11 @@ export function busyDay(
     if (gate) clock.at(at + random() * 20 * MINUTE, () => void github.openGate(queued.jobId))
     if (random() < 0.06) clock.at(at + random() * 30 * MINUTE, () => void github.runAgain(queued.jobId))
   }
+}
+
+/** A pull request from a fork that is gone. */
+function ofFork(own: DoubleJob['repository']): Partial<DoubleJob> {
+  return { repository: { ...own, allowForking: true }, headRepositoryId: null, event: 'pull_request' }
 }
 
 /** mulberry32 */
