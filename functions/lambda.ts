@@ -70,13 +70,12 @@ export function queueLambda(
       const unreadable: string[] = []
       const records = event.Records.flatMap(({ messageId, body, attributes }) => {
         const parsed = parse(body)
-        if (parsed === undefined) unreadable.push(messageId)
-        return parsed === undefined
-          ? []
-          : [{ id: messageId, receives: Number(attributes.ApproximateReceiveCount), body: parsed }]
+        const receives = Number(attributes.ApproximateReceiveCount)
+        if (parsed !== undefined) return [{ id: messageId, receives, body: parsed }]
+        unreadable.push(messageId)
+        if (receives === 1) log.error('message is not JSON', { code: 'message-invalid', message: messageId })
+        return []
       })
-      if (unreadable.length > 0)
-        log.error('message is not JSON', { code: 'message-invalid', messages: unreadable })
       const failed = [
         ...unreadable,
         ...(records.length > 0 ? await handle(records, invocationOf(context)) : []),
@@ -109,12 +108,12 @@ export async function eachRecord(
       try {
         await work(record)
       } catch (error) {
-        log.error('message failed and will be delivered again', {
-          message: record.id,
-          receives: record.receives,
-          ...errorFields(error),
-        })
         failed.push(record.id)
+        const { id: message, receives } = record
+        const fields = { message, receives, ...errorFields(error) }
+        // It fails each time that it comes, and says so once.
+        const known = fields.code === 'message-invalid' && receives > 1
+        if (!known) log.error('message failed and will be delivered again', fields)
       }
     }),
   )

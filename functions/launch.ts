@@ -13,6 +13,7 @@ import { generationOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
 import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
+import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
 import type { LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { refillGate } from './refill.ts'
@@ -59,6 +60,7 @@ export function launch(
     const failed = new Set(
       await eachRecord(records, log, record =>
         patiently(ports, 'launch', record, async () => {
+          checkLaunchMessage(record.body)
           const candidate = await prepare(record.body as LaunchMessage)
           if (candidate) asking.push({ candidate, record })
         }),
@@ -372,8 +374,8 @@ function candidateOf(job: Job, runner: string, replaces: string | null): Candida
   }
 }
 
-function isWake(record: QueueRecord): boolean {
-  return (record.body as LaunchMessage).kind === 'wake'
+function isWake({ body }: QueueRecord): boolean {
+  return (body as LaunchMessage | null)?.kind === 'wake'
 }
 
 /** The record on whose behalf a deferred job was admitted; any of the batch when that record is long gone. */

@@ -23,6 +23,7 @@ import { jobFor, pairAnew } from './core/pairing.ts'
 import { jobKeyOf, runnerOf } from './core/plan.ts'
 import type { GitHubRunnerRef, Job, JobEvent, JobRequest, Runner, RunnerEvent } from './core/types.ts'
 import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
+import { checkEventsMessage } from './messages.ts'
 import { patiently } from './patience.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
@@ -68,7 +69,8 @@ export function lifecycle(
 
   async function handle(record: QueueRecord, free: (runner: string) => void): Promise<void> {
     const message = read(record.body)
-    if (message === null) return log.info('event of something else', { message: record.id })
+    checkEventsMessage(record.body, message !== null)
+    if (message === null) return passOver(record)
     switch (message.kind) {
       case 'queued':
       case 'waiting':
@@ -82,6 +84,12 @@ export function lifecycle(
       case 'stop-if-idle':
         return onStopIfIdle(message.runner)
     }
+  }
+
+  /** A task or build that is no runner: somebody uses the cluster or the project for something else. */
+  function passOver({ id }: QueueRecord): void {
+    metrics.count('MessagesIgnored')
+    log.info('event of something else', { message: id })
   }
 
   async function onJob(event: Extract<JobEvent, { kind: 'in_progress' | 'completed' }>): Promise<void> {
@@ -248,10 +256,22 @@ export function lifecycle(
   }
 
   async function onRunner(event: RunnerEvent, free: (runner: string) => void): Promise<void> {
-    if (runnerOf(event.runner, config.marker) === null) return
+    if (runnerOf(event.runner, config.marker) === null) {
+      metrics.count('MessagesIgnored')
+      return
+    }
     const told = (await update(ledger.runners, event.runner, current => applyRunnerEvent(current, event)))!
     const runner = told.launch ? told : await withLaunch(told)
     if (runner.stoppedAt === null) return
+    if (runner.launch === null) {
+      metrics.count('RunnersUnknown')
+      const { providerId } = event
+      log.warn('a task or build named like a runner, that nobody started', {
+        code: 'runner-unknown',
+        runner: runner.name,
+        providerId,
+      })
+    }
     free(runner.name)
     if (event.stoppedAt !== null) metrics.count('RunnersStopped')
     if (runner.job) await pay(runner)

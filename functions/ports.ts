@@ -47,6 +47,10 @@ export type MetricName =
   | 'StartFailures'
   | 'RunnersStopped'
   | 'MessagesFailed'
+  /** Events of AWS about what is no runner. */
+  | 'MessagesIgnored'
+  /** Tasks or builds named like a runner of which nobody knows why they were started. */
+  | 'RunnersUnknown'
 
 export interface Secrets {
   /** Webhook secrets: the current one first, then the previous one while it is being rotated. */
