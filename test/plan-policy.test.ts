@@ -217,9 +217,11 @@ describe('a refusal', () => {
       headSha: 'a'.repeat(40),
       title: 'tornade cannot run the job build',
       summary: [
-        '`runs-on` of the job `build` asks for something that cannot be started:',
+        'The job `build` cannot be run:',
         '',
         '- `5cpu`: There is no such size. Use `8cpu`.',
+        '',
+        'Other jobs of this run may have problems of their own; only those of the first one are shown.',
       ].join('\n'),
     })
   })
@@ -248,7 +250,7 @@ describe('a refusal', () => {
     '\\`',
   ])('cannot be broken out of by the label %j', label => {
     const { summary } = report(label)
-    expect(summary.split('\n')).toHaveLength(3)
+    expect(summary.split('\n')).toHaveLength(5)
     expect(outsideOfCode(summary)).toBe(outsideOfCode(report('5cpu').summary))
   })
 
@@ -278,7 +280,7 @@ describe('a refusal', () => {
         const { summary, title } = refusalReport(request({ name }), [
           { label, message: 'There is no such size.', suggestion },
         ])
-        expect(summary.split(/[\n\r\u2028\u2029]/)).toHaveLength(3)
+        expect(summary.split(/[\n\r\u2028\u2029]/)).toHaveLength(5)
         expect(outsideOfCode(summary)).toBe(outsideOfCode(report('5cpu').summary))
         expect(title).not.toMatch(/[\p{Cc}\p{Cf}\u2028\u2029]/u)
       }),
@@ -290,7 +292,9 @@ describe('a refusal', () => {
       message: 'see [this](https://evil.example) <b>now</b> @octocat',
       suggestion: null,
     })
-    expect(summary).toContain('see \\[this\\]\\(https://evil.example\\) \\<b\\>now\\</b\\> \\@octocat')
+    expect(summary).toContain(
+      'see \\[this\\]\\(https:&#8203;//evil.example\\) \\<b\\>now\\</b\\> @&#8203;octocat',
+    )
   })
 
   it('keeps the code spans of a sentence, and lets none of them run on', () => {

@@ -37,9 +37,6 @@ const optional = <T extends z.ZodMiniType>(type: T) => z.optional(z.nullable(typ
 /** SQS takes neither of these two, and nobody writes them on purpose. */
 const text = z.string().check(z.overwrite(value => value.replace(/[\uFFFE\uFFFF]/g, '\uFFFD')))
 
-/** GitHub's own limit is 64. */
-const RUNNER_NAME_LIMIT = 100
-
 /** GitHub gives a runner at most 100 labels. What is far more could be neither queued nor stored. */
 const LABELS_LIMIT = 500
 const LABELS_SIZE_LIMIT = 32_768
@@ -184,9 +181,7 @@ function jobRequest(payload: Payload, receivedAt: number): JobRequest {
 
 /** GitHub writes "no runner" as null, as 0, and as an empty name. */
 function runnerRef(job: Payload['workflow_job']): GitHubRunnerRef | null {
-  return job.runner_id && job.runner_name
-    ? { id: job.runner_id, name: job.runner_name.slice(0, RUNNER_NAME_LIMIT) }
-    : null
+  return job.runner_id && job.runner_name ? { id: job.runner_id, name: clean(job.runner_name) } : null
 }
 
 function parseTime(text: string | null | undefined): number | null {

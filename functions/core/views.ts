@@ -3,6 +3,8 @@
  * HTTP API. Money is US dollars with six decimals, lengths are seconds with three, times are ISO 8601 in UTC.
  * Field names and their order are part of the interface. What is not known yet, or never will be, is null.
  */
+
+import { markdownCode } from './escape.ts'
 import { isFinal, jobState, readySince, runnerState } from './lifecycle.ts'
 import { clean } from './text.ts'
 import type {
@@ -204,8 +206,8 @@ function reasonOf(job: Job, runner: Runner | undefined): string | null {
 }
 
 function sentence({ label, message, suggestion }: Problem): string {
-  const hint = suggestion === null ? '' : ` Use \`${suggestion}\`.`
-  return `\`${label}\`: ${message}${hint}`
+  const hint = suggestion === null ? '' : ` Use ${markdownCode(suggestion)}.`
+  return `${markdownCode(label)}: ${message}${hint}`
 }
 
 function runnerOf({ name, launch }: Runner): JobView['runner'] {

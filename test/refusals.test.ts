@@ -1,0 +1,158 @@
+/** A job that cannot be served is told so once, whatever comes twice, late, at once, or only half. */
+import { describe, expect, it } from 'vitest'
+import { jobState } from '../functions/core/lifecycle.ts'
+import type { DoubleJob } from '../local/github.ts'
+import {
+  generator,
+  guarded,
+  HOUR,
+  job,
+  jobOf,
+  jobs,
+  leftovers,
+  MINUTE,
+  repository,
+  runners,
+  SECOND,
+  START,
+  type Stack,
+  type StackOptions,
+  stack,
+  untilQuiet,
+} from './support/world.ts'
+
+const RULE = { repositories: ['acme/app'], refs: ['refs/heads/main'], events: [] }
+const OPEN = { ...repository(7001, 'acme/app'), private: false }
+
+/** Every reason that is known before anything is started. */
+const REASONS: readonly [string, Partial<DoubleJob>][] = [
+  ['labels', { labels: ['tornade', '5cpu'] }],
+  ['role', { labels: ['tornade', 'role:deploy'], headBranch: 'feature' }],
+  ['fork', { repository: OPEN, event: 'pull_request', headRepositoryId: 8001 }],
+]
+
+/** Three jobs of one run that are all refused for the same reason. */
+async function refused(
+  told: Partial<DoubleJob>,
+  options: StackOptions | ((s: () => Stack) => StackOptions) = {},
+): Promise<Stack> {
+  const given = typeof options === 'function' ? options(() => s) : options
+  const s: Stack = await stack({ ...given, config: { roles: { deploy: RULE }, ...given.config } })
+  for (const id of [1, 2, 3]) s.world.github.queue(job(id, { ...told, runId: 5, headSha: 'c'.repeat(40) }))
+  await untilQuiet(s)
+  return s
+}
+
+async function isToldOnce(s: Stack, code: string): Promise<void> {
+  expect(s.world.github.checks).toMatchObject([{ externalId: 'tornade:5:1', headSha: 'c'.repeat(40) }])
+  const all = await jobs(s.world)
+  expect(all.map(one => one.completed?.conclusion)).toEqual(['cancelled', 'cancelled', 'cancelled'])
+  const own = all.filter(one => one.refused)
+  expect(own.length).toBeGreaterThan(0)
+  for (const one of own) expect(one.refused).toMatchObject({ code })
+  expect(s.world.metrics.get('JobsRefused')).toBe(own.length)
+  expect(await runners(s.world)).toEqual([])
+  expect(await leftovers(s)).toEqual([])
+}
+
+describe.each(REASONS)('for its %s', (code, told) => {
+  it('when every delivery comes once', async () => isToldOnce(await refused(told), code))
+
+  it('when every delivery comes three times, the last of them long after the end', async () => {
+    const s = await refused(told, {
+      deliver: async (world, delivery) => {
+        await world.accept(delivery)
+        await world.accept(delivery)
+        world.clock.after(20 * MINUTE, () => world.accept(delivery))
+      },
+    })
+    await isToldOnce(s, code)
+  })
+
+  it('when deliveries come in any order', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const random = generator(seed)
+      const s = await refused(told, {
+        deliver: async (world, delivery) => {
+          for (let count = 0; count < 2; count++)
+            world.clock.after(1 + random() * 20 * SECOND, () => world.accept(delivery))
+        },
+      })
+      await isToldOnce(s, code)
+    }
+  })
+
+  it('when many are handled at once, and calls take their time', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const random = generator(seed)
+      const s = await refused(told, slow => ({
+        deliver: async (world, delivery) => {
+          await Promise.all([world.accept(delivery), world.accept(delivery)])
+        },
+        wrapPorts: ports =>
+          guarded(ports, async work => {
+            await slow().world.clock.sleep(Math.floor(random() * 2 * SECOND))
+            const answer = await work()
+            await slow().world.clock.sleep(Math.floor(random() * 2 * SECOND))
+            return answer
+          }),
+      }))
+      await isToldOnce(s, code)
+    }
+  })
+
+  it('when any of its calls fails once, before it is carried out or after', async () => {
+    for (const after of [false, true])
+      for (let failing = 1; failing <= 8; failing++) {
+        let count = 0
+        const s = await refused(told, {
+          wrapPorts: (ports, name) =>
+            name !== 'launch'
+              ? ports
+              : guarded(ports, async work => {
+                  const fails = ++count === failing
+                  if (fails && !after) throw new Error('no answer')
+                  const answer = await work()
+                  if (fails) throw new Error('no answer')
+                  return answer
+                }),
+        })
+        await isToldOnce(s, code)
+      }
+  })
+})
+
+describe('a run with one job that cannot be served', () => {
+  it('is cancelled as a whole, and its other jobs cost nothing more', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { runId: 5 }))
+    s.world.github.queue(job(2, { runId: 5, labels: ['tornade', '5cpu'] }))
+    await untilQuiet(s, HOUR)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('cancelled')
+    expect(jobState(await jobOf(s.world, '2-1'))).toBe('refused')
+    expect(s.world.github.checks).toHaveLength(1)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('runs on where label mistakes are only reported; a fork is cancelled all the same', async () => {
+    const s = await stack({ config: { labelMistakes: 'report' } })
+    s.world.github.queue(job(1, { runId: 5, script: { durationMs: MINUTE } }))
+    s.world.github.queue(job(2, { runId: 5, labels: ['tornade', '5cpu'] }))
+    s.world.github.queue(
+      job(3, { runId: 6, repository: OPEN, event: 'pull_request', headRepositoryId: null }),
+    )
+    await s.world.clock.run(START + 10 * MINUTE)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect(s.world.github.job('2-1')?.status).toBe('queued')
+    expect(s.world.github.job('3-1')?.conclusion).toBe('cancelled')
+  })
+
+  it('is told again in its next attempt', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { runId: 5, labels: ['tornade', '5cpu'] }))
+    await untilQuiet(s, HOUR)
+    s.world.github.runAgain(1)
+    await untilQuiet(s, HOUR)
+    expect(s.world.github.checks.map(({ externalId }) => externalId)).toEqual(['tornade:5:1', 'tornade:5:2'])
+  })
+})
