@@ -78,6 +78,8 @@ class RestGitHub implements GitHubAdapter {
   readonly #wait: (ms: number) => Promise<void>
   /** Refusals that GitHub shows; its lists lag behind its writes. */
   readonly #reported = new Memo<true>(1000)
+  /** What set a run off does not change, and a matrix asks for it once for each of its jobs. */
+  readonly #runs = new Memo<GitHubRun | null>(1000, run => run !== null)
   /** Whose budget is nearly used up → until when. */
   readonly #low = new Map<string, number>()
 
@@ -209,6 +211,10 @@ class RestGitHub implements GitHubAdapter {
   }
 
   async getRun(scope: GitHubScope, runId: number): Promise<GitHubRun | null> {
+    return this.#runs.get(`${scope.repository.id} ${runId}`, () => this.#getRun(scope, runId))
+  }
+
+  async #getRun(scope: GitHubScope, runId: number): Promise<GitHubRun | null> {
     const answer = await orNull(
       this.#as(scope, as =>
         this.#client('GET /repos/{owner}/{repo}/actions/runs/{run_id}', {

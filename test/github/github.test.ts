@@ -411,6 +411,30 @@ describe('failed deliveries', () => {
   })
 })
 
+describe('the run of a matrix', () => {
+  const RUN = 'actions/get-workflow-run'
+
+  it('is asked for once by one process', async () => {
+    const { github, server } = await start()
+    const { runId } = server.queueJob(APP.id)
+    const answers = await Promise.all(Array.from({ length: 20 }, () => github.getRun(SCOPE, runId)))
+    expect(await github.getRun(SCOPE, runId)).toEqual(answers[0])
+    expect(server.count(RUN)).toBe(1)
+  })
+
+  it('is asked for again after a failure, and while GitHub does not know it', async () => {
+    const { github, server } = await start()
+    const { runId } = server.queueJob(APP.id)
+    server.fail(RUN, { status: 502 }, 3)
+    expect(await failureOf(github.getRun(SCOPE, runId))).toMatchObject({ status: 502 })
+    expect(await github.getRun(SCOPE, runId)).toMatchObject({ headRepositoryId: APP.id })
+    const before = server.count(RUN)
+    expect(await github.getRun(SCOPE, 999_999)).toBeNull()
+    expect(await github.getRun(SCOPE, 999_999)).toBeNull()
+    expect(server.count(RUN) - before).toBe(2)
+  })
+})
+
 describe('a refusal', () => {
   const LIST = 'checks/list-for-ref'
   const CREATE = 'checks/create'
