@@ -86,6 +86,7 @@ describe('what it says', () => {
       },
       runner: { lifeMinutes: 360, idleMinutes: 5 },
       labelMistakes: 'cancel',
+      forks: 'refuse',
     })
   })
 
@@ -179,6 +180,7 @@ spend: { monthlyUsd: free, onCap: explode }
 priority: { hotfix: 1000 }
 pools: [{ runsOn: '', repository: app, size: 0 }]
 labelMistakes: ignore
+forks: yes please
 `)
     const paths = faults.map(fault => fault.split(':')[0])
     expect(new Set(paths)).toEqual(
@@ -205,6 +207,7 @@ labelMistakes: ignore
         'pools.0.repository',
         'pools.0.size',
         'labelMistakes',
+        'forks',
       ]),
     )
     for (const fault of faults) expect(fault).toMatch(/^[\w.]+: \S.{5,}$/)

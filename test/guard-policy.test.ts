@@ -37,9 +37,29 @@ describe('what launch tells a runner, and what the guard on it decides by that',
   })
 })
 
+describe('a fork, as launch tells a runner of it', () => {
+  const fork = {
+    ...push,
+    event: 'pull_request',
+    ref: 'refs/pull/7/merge',
+    headRef: 'main',
+    payload: { pull_request: { head: { repo: { id: 666 } } } },
+  }
+
+  it.each([
+    ['refuse', null, 'kill'],
+    ['refuse', 'deploy', 'kill'],
+    ['allow', null, 'run'],
+    ['allow', 'deploy', 'run'],
+  ] as const)('forks: %s, role %s: %s', (forks, role, kind) => {
+    expect(decide(fork, toldTo(role, forks), { forgets: true }).kind).toBe(kind)
+    expect(decide(push, toldTo(role, forks), { forgets: true }).kind).toBe(role ? 'release' : 'run')
+  })
+})
+
 /** Through the environment of the container and the supervisor's own reading of it. */
-function toldTo(role: string | null) {
-  const policy = guardPolicy({ repositoryId: REPOSITORY, role }, { roles: ROLES, forks: 'refuse' })
+function toldTo(role: string | null, forks: 'refuse' | 'allow' = 'refuse') {
+  const policy = guardPolicy({ repositoryId: REPOSITORY, role }, { roles: ROLES, forks })
   return readSettings({
     TORNADE_CREDENTIALS_FD: '3',
     AWS_REGION: 'us-east-1',

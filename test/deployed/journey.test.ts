@@ -1,8 +1,12 @@
 /** Jobs from their delivery to their price, through the functions as they are deployed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { jobState } from '../../functions/core/lifecycle.ts'
+import { ACME_APP } from '../../local/payloads.ts'
+import { APP } from '../github/harness.ts'
 import { REGION } from '../infra/stack.ts'
 import { Deployment, JOB_ROLE_ID, PLAIN_ROLE_ID } from './stack.ts'
+
+const RUN = 'actions/get-workflow-run'
 
 let world: Deployment
 beforeAll(async () => {
@@ -86,6 +90,27 @@ describe('a job that asks for what there is not', () => {
     await world.deliver(world.payload('completed', job, ['tornade', 'amr64']))
     await world.settle()
     expect(await state(key)).toBe('refused')
+    await nothingIsLeft()
+  })
+})
+
+describe('a job of a fork', () => {
+  it('is refused where its author looks, starts nothing, and costs one look at its run', async () => {
+    const before = { runs: world.github.count(RUN), tasks: world.wire.calls.length }
+    const job = world.github.queueJob(APP.id, { event: 'pull_request', headRepositoryId: 666 })
+    const open = { repository: { ...ACME_APP, id: APP.id, name: APP.name, private: false } }
+    await world.deliver(world.payload('queued', job, ['tornade'], open))
+    await world.settle()
+    const refused = (await world.job(`${job.id}-1`)).refused
+    expect(refused).toMatchObject({ code: 'fork' })
+    expect(world.github.checks.at(-1)).toMatchObject({
+      conclusion: 'failure',
+      externalId: `tornade:${job.runId}:1`,
+      summary: expect.stringContaining('`forks: allow`'),
+    })
+    expect(job.conclusion).toBe('cancelled')
+    expect(world.github.count(RUN) - before.runs).toBe(1)
+    expect(world.wire.calls.length).toBe(before.tasks)
     await nothingIsLeft()
   })
 })
