@@ -15,6 +15,12 @@ const gigabytes = z
   .string()
   .regex(/^(512mb|[1-9]\d{0,3}gb)$/, 'write 512mb or whole gigabytes, for example 64gb')
   .transform(text => (text === '512mb' ? 0.5 : Number.parseInt(text, 10)))
+/** The gate, one item of at most 400 KB that each start and each end of a runner writes: docs/performance.md. */
+const MOST_RUNNERS = 1000
+/** JIT configs that GitHub allows in an hour. */
+const startsPerHour = count.max(10_000)
+/** A thousandth of a cent is the least that makes sense, and micro-dollars stay whole numbers. */
+const dollars = z.number().min(0.00001).max(10_000_000)
 const minutes = z
   .string()
   .regex(/^[1-9]\d{0,3}[mh]$/, 'write minutes or hours, for example 90m or 6h')
@@ -39,20 +45,36 @@ const file = z.strictObject({
           .default([]),
         events: z.array(z.string().regex(/^[a-z_]+$/, 'an event name, for example push')).default([]),
         protected: z.boolean().default(true),
+        runners: count.max(MOST_RUNNERS).optional(),
       }),
     )
     .optional(),
   limits: z
     .strictObject({
-      runners: count.max(1000),
-      perRepository: count.max(1000),
+      runners: count.max(MOST_RUNNERS),
+      perRepository: count.max(MOST_RUNNERS),
       cpu: z.number().positive().max(96),
       memory: gigabytes,
       disk: gigabytes,
       starts: count.max(10),
       replacements: z.int().min(0).max(10),
+      startsPerHour,
     })
     .partial()
+    .optional(),
+  repositories: z
+    .record(
+      repository,
+      z
+        .strictObject({
+          runners: count.max(MOST_RUNNERS),
+          cpu: z.number().positive().max(96),
+          memory: gigabytes,
+          disk: gigabytes,
+          startsPerHour,
+        })
+        .partial(),
+    )
     .optional(),
   runner: z
     .strictObject({ life: minutes.refine(m => m <= 2160, 'at most 36h'), idle: minutes })
@@ -60,10 +82,11 @@ const file = z.strictObject({
     .optional(),
   spend: z
     .strictObject({
-      monthlyUsd: z.number().positive().optional(),
-      dailyUsd: z.number().positive().optional(),
+      monthlyUsd: dollars.optional(),
+      dailyUsd: dollars.optional(),
       onCap: z.enum(['block', 'warn']).default('block'),
     })
+    .refine(({ monthlyUsd, dailyUsd }) => monthlyUsd ?? dailyUsd, 'name monthlyUsd, dailyUsd or both')
     .optional(),
   priority: z.record(repository, z.int().min(-100).max(100)).optional(),
   pools: z
@@ -126,7 +149,7 @@ export function parseConfig(text: string, shown: string): { config: Config; warn
   const config = compile(read.data)
   const useless = presetFaults(config)
   if (useless.length > 0) throw invalid(shown, useless)
-  const idle = (['spend', 'pools'] as const).filter(key => read.data[key] !== undefined)
+  const idle = (['pools'] as const).filter(key => read.data[key] !== undefined)
   return { config, warnings: idle.map(key => `${shown}: ${key} is read but not acted on yet`) }
 }
 
@@ -160,7 +183,7 @@ function compile(data: z.output<typeof file>): Config {
     owners: data.owners ?? base.owners,
     sizes: data.sizes ?? base.sizes,
     images: data.images ?? base.images,
-    roles: data.roles ?? base.roles,
+    roles: data.roles ? roles(data.roles) : base.roles,
     limits: {
       runners: limits?.runners ?? base.limits.runners,
       perRepository: limits?.perRepository ?? base.limits.perRepository,
@@ -169,7 +192,10 @@ function compile(data: z.output<typeof file>): Config {
       diskGiB: limits?.disk ?? base.limits.diskGiB,
       starts: limits?.starts ?? base.limits.starts,
       replacements: limits?.replacements ?? base.limits.replacements,
+      startsPerHour: limits?.startsPerHour ?? base.limits.startsPerHour,
     },
+    repositories: exceptions(data.repositories ?? {}),
+    spend: data.spend ? spendLimits(data.spend) : base.spend,
     runner: {
       lifeMinutes: runner?.life ?? base.runner.lifeMinutes,
       idleMinutes: runner?.idle ?? base.runner.idleMinutes,
@@ -178,6 +204,34 @@ function compile(data: z.output<typeof file>): Config {
     labelMistakes: data.labelMistakes ?? base.labelMistakes,
     forks: data.forks ?? base.forks,
   }
+}
+
+type File = z.output<typeof file>
+
+function roles(data: NonNullable<File['roles']>): Config['roles'] {
+  return mapValues(data, ({ runners, ...rule }) => ({ ...rule, ...defined({ runners }) }))
+}
+
+function exceptions(data: NonNullable<File['repositories']>): Config['repositories'] {
+  return mapValues(data, ({ memory: memoryGiB, disk: diskGiB, ...own }) =>
+    defined({ ...own, memoryGiB, diskGiB }),
+  )
+}
+
+function spendLimits({ monthlyUsd, dailyUsd, onCap }: NonNullable<File['spend']>): Config['spend'] {
+  const microUsd = (usd: number | undefined) => (usd === undefined ? null : Math.round(usd * 1_000_000))
+  return { monthlyMicroUsd: microUsd(monthlyUsd), dailyMicroUsd: microUsd(dailyUsd), onCap }
+}
+
+function mapValues<T, R>(values: Readonly<Record<string, T>>, map: (value: T) => R): Record<string, R> {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, map(value)]))
+}
+
+/** Without what nothing is said of. */
+function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as ReturnType<
+    typeof defined<T>
+  >
 }
 
 /** A preset that no job could ever use is a fault of the file, not of the job that names it. */

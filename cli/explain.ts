@@ -117,7 +117,7 @@ interface Question {
 }
 
 function answerFor({ labels, config, deployed, repository, region }: Question): Answer {
-  const limited = labelRules(config, { limits: true })
+  const limited = labelRules(config, { limits: true, ...(repository === null ? {} : { repository }) })
   const unlimited = labelRules(config, { limits: false })
   const reading = readLabels(labels, deployed ? limited : unlimited)
   const role = repository === null ? [] : roleProblems(reading, labels, unlimited, config, repository)

@@ -2,6 +2,7 @@
  * What an operator decides in tornade.yml. The file is read and checked by cli/config-file.ts, once, and compiled
  * to this JSON, so that no function parses YAML or needs a schema library for it.
  */
+import type { AdmissionLimits, SpendLimits } from './core/admission.ts'
 import { DEFAULT_RULES, type LabelRules } from './core/labels.ts'
 
 export interface RolePolicy {
@@ -13,6 +14,17 @@ export interface RolePolicy {
   readonly events: readonly string[]
   /** Whether the ref must be protected at GitHub; it must where nothing is said. */
   readonly protected?: boolean
+  /** Runners with the role at the same time; no limit where nothing is said. */
+  readonly runners?: number
+}
+
+/** What holds for one repository instead of `limits`. */
+export interface RepositoryException {
+  readonly runners?: number
+  readonly startsPerHour?: number
+  readonly cpu?: number
+  readonly memoryGiB?: number
+  readonly diskGiB?: number
 }
 
 export interface Config {
@@ -32,9 +44,15 @@ export interface Config {
     readonly diskGiB: number
     /** Starts of one job before it is given up. */
     readonly starts: number
-    /** Runners started for one job because another job took the one before. */
+    /** Runners started at once for one job because another job took the one before; later ones must wait. */
     readonly replacements: number
+    /** Runners started for one repository within an hour; null is no limit. */
+    readonly startsPerHour: number | null
   }
+  /** owner/name → its exceptions from the limits. */
+  readonly repositories: Readonly<Record<string, RepositoryException>>
+  /** null is no cap. */
+  readonly spend: SpendLimits | null
   readonly runner: {
     /** Longest life. */
     readonly lifeMinutes: number
@@ -64,16 +82,24 @@ export const DEFAULT_CONFIG: Config = {
     diskGiB: 200,
     starts: 4,
     replacements: 3,
+    startsPerHour: null,
   },
+  repositories: {},
+  spend: null,
   runner: { lifeMinutes: 360, idleMinutes: 5 },
   priority: {},
   labelMistakes: 'cancel',
   forks: 'refuse',
 }
 
-/** The part of a configuration that labels are read by. Without `limits` a set may be larger than the deployment takes. */
-export function labelRules(config: Config, { limits }: { readonly limits: boolean }): LabelRules {
-  const { cpu, memoryGiB, diskGiB } = config.limits
+/**
+ * The part of a configuration that labels are read by. Without `limits` a set may be larger than the deployment takes;
+ * with a `repository` (owner/name) its exceptions hold.
+ */
+export function labelRules(
+  config: Config,
+  { limits, repository }: { readonly limits: boolean; readonly repository?: string },
+): LabelRules {
   return {
     ...DEFAULT_RULES,
     marker: config.marker,
@@ -81,7 +107,43 @@ export function labelRules(config: Config, { limits }: { readonly limits: boolea
     roles: new Set(Object.keys(config.roles)),
     images: new Set(Object.keys(config.images)),
     longestMinutes: config.runner.lifeMinutes,
-    limits: limits ? { cpu, memoryGiB, diskGiB } : null,
+    limits: limits ? sizeLimits(config, repository) : null,
+  }
+}
+
+function sizeLimits(config: Config, repository: string | undefined): NonNullable<LabelRules['limits']> {
+  const { cpu, memoryGiB, diskGiB } = config.limits
+  const own = repository === undefined ? undefined : exceptionOf(config, repository)
+  const setting = (name: string, value: number | undefined) =>
+    value === undefined ? {} : { [name]: `repositories.${repository}.${name}` }
+  return {
+    cpu: own?.cpu ?? cpu,
+    memoryGiB: own?.memoryGiB ?? memoryGiB,
+    diskGiB: own?.diskGiB ?? diskGiB,
+    settings: {
+      ...setting('cpu', own?.cpu),
+      ...setting('memory', own?.memoryGiB),
+      ...setting('disk', own?.diskGiB),
+    },
+  }
+}
+
+function exceptionOf({ repositories }: Config, repository: string): RepositoryException | undefined {
+  return Object.hasOwn(repositories, repository) ? repositories[repository] : undefined
+}
+
+/** The part of a configuration that the gate goes by. */
+export function admissionLimits({ limits, roles, repositories, spend }: Config): AdmissionLimits {
+  const { runners, perRepository, startsPerHour } = limits
+  return {
+    runners,
+    perRepository,
+    startsPerHour,
+    roles: Object.fromEntries(
+      Object.entries(roles).flatMap(([role, rule]) => (rule.runners ? [[role, rule.runners]] : [])),
+    ),
+    repositories,
+    spend,
   }
 }
 

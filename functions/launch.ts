@@ -4,10 +4,20 @@
  * Receives count crashes only: whatever must wait is written down and acknowledged, never failed.
  */
 import { askGitHub } from './ask.ts'
-import { type Config, labelRules, priorityOf } from './config.ts'
-import { admit, isAnyoneWaiting, leave, type PlaceRequest, pause, stepBack } from './core/admission.ts'
+import { admissionLimits, type Config, labelRules } from './config.ts'
+import {
+  admit,
+  type Bill,
+  billOf,
+  type HeadTerms,
+  isAnyoneWaiting,
+  leave,
+  type PlaceRequest,
+  pause,
+  stepBack,
+} from './core/admission.ts'
 import { type Candidate, claim, queue, wants } from './core/claim.ts'
-import { type LabelRules, readLabels } from './core/labels.ts'
+import { readLabels } from './core/labels.ts'
 import { isFinal, isLostTo, needsRunner } from './core/lifecycle.ts'
 import { generationOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
@@ -16,7 +26,7 @@ import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } fro
 import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
 import type { LaunchMessage, Ports, QueueMessage } from './ports.ts'
-import { refillGate } from './refill.ts'
+import { placeRequest, refillGate } from './refill.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
 import { deregister } from './registration.ts'
 import { type StartResult, startRunner } from './start.ts'
@@ -34,15 +44,29 @@ const ASK_GITHUB_AFTER_MS = 5 * 60_000
 /** GitHub takes a job back from a runner that does not pick it up within this time. */
 const ASSIGNMENT_SECONDS = 60
 
+/** How long a job waits for a further runner of its own once others took too many: twice as long each time. */
+const REPLACEMENT_WAIT_MS = 5 * 60_000
+const LONGEST_REPLACEMENT_WAIT_MS = 60 * 60_000
+
+/** What an author can do about money. */
+const SPEND_ADVICE =
+  'Ask for less (a smaller size, `spot`, a shorter `timeout:`), run the job again later, or have the cap raised: `spend` in tornade.yml.'
+
 type RelaunchMessage = Extract<LaunchMessage, { kind: 'relaunch' }>
 
+/** It may have to wait for a time before it asks for a place. */
+interface Prepared extends Candidate {
+  readonly heldBack?: NonNullable<PlaceRequest['heldBack']>
+}
 interface Asking {
-  readonly candidate: Candidate
+  readonly candidate: Prepared
   readonly record: QueueRecord
 }
 /** What the gate must be told once the batch is done. */
 interface Aftermath {
   readonly leaving: string[]
+  /** What those cost of them that were started. */
+  readonly bills: Map<string, Bill>
   readonly stepBacks: { readonly request: PlaceRequest; readonly notBefore: number }[]
   readonly pauses: { readonly scope: string; readonly until: number }[]
   readonly messages: QueueMessage[]
@@ -53,7 +77,7 @@ export function launch(
   config: Config,
 ): (records: readonly QueueRecord[], invocation: Invocation) => Promise<FailedRecords> {
   const { clock, github, ledger, log, metrics, queue: queues } = ports
-  const rules: LabelRules = labelRules(config, { limits: true })
+  const limits = admissionLimits(config)
 
   return async (records, invocation) => {
     const asking: Asking[] = []
@@ -70,14 +94,17 @@ export function launch(
     // A message that comes again may have given out places before, whatever it is about.
     if (asking.length === 0 && !left.some(record => isWake(record) || record.receives > 1)) return [...failed]
 
-    const admission = await admitAll(asking, left)
-    const aftermath: Aftermath = { leaving: [], stepBacks: [], pauses: [], messages: [] }
+    const terms = headTerms(left)
+    const admission = await admitAll(asking, terms)
+    const aftermath: Aftermath = { leaving: [], bills: new Map(), stepBacks: [], pauses: [], messages: [] }
     const byRunner = new Map(asking.map(item => [item.candidate.runner, item]))
     const admitted = admission.admitted.map(holder => ({
       holder,
       record: byRunner.get(holder.runner)?.record ?? recordOf(holder.by, left),
     }))
-    const denied = admission.denied.map(denial => ({ denial, ...byRunner.get(denial.runner)! }))
+    const byHead = recordOf(terms.by, left)
+    for (const warning of admission.warnings) log.warn('spend cap passed', { warning })
+    if (admission.overSpend > 0) metrics.count('StartsOverSpend', admission.overSpend)
 
     await Promise.all([
       ...admitted.map(({ holder, record }) =>
@@ -88,11 +115,21 @@ export function launch(
           else await drop(holder.runner, holder.already, aftermath)
         }),
       ),
-      ...denied.map(({ denial, candidate, record }) =>
-        guard(record, failed, async () => {
-          const { reason, message, notBefore } = denial
-          if (!(await defer(candidate, { reason, message, notBefore })))
-            aftermath.leaving.push(candidate.runner)
+      ...admission.denied.map(({ runner, jobKey, reason, message, notBefore }) =>
+        guard(byRunner.get(runner)?.record ?? byHead, failed, async () => {
+          const candidate = byRunner.get(runner)?.candidate ?? (await headCandidate(jobKey, runner))
+          if (!candidate || !(await defer(candidate, { reason, message, notBefore })))
+            aftermath.leaving.push(runner)
+        }),
+      ),
+      ...admission.hopeless.map(({ runner, jobKey, message }) =>
+        guard(byRunner.get(runner)?.record ?? byHead, failed, async () => {
+          const candidate = byRunner.get(runner)?.candidate ?? (await headCandidate(jobKey, runner))
+          if (!candidate) return
+          const { request } = candidate
+          await giveUp(request, 'spend-limit', [
+            { label: request.labels.join(', '), message: `${message} ${SPEND_ADVICE}`, suggestion: null },
+          ])
         }),
       ),
     ])
@@ -102,7 +139,7 @@ export function launch(
   }
 
   /** The job a message is about, ready to ask for a place; null when there is nothing to start. */
-  async function prepare(message: LaunchMessage): Promise<Candidate | null> {
+  async function prepare(message: LaunchMessage): Promise<Prepared | null> {
     switch (message.kind) {
       case 'wake':
         return null
@@ -127,6 +164,7 @@ export function launch(
   }
 
   async function prepareNew(request: JobRequest, queuedAt: number): Promise<Candidate | null> {
+    const rules = labelRules(config, { limits: true, repository: request.repository.name })
     const reading = readLabels(request.labels, rules)
     if (reading.outcome === 'ignored') return null
     if (reading.outcome === 'problems') return giveUp(request, 'labels', reading.problems)
@@ -172,15 +210,9 @@ export function launch(
     return false
   }
 
-  async function prepareAgain(job: Job, cause: 'retry' | 'replacement'): Promise<Candidate | null> {
+  async function prepareAgain(job: Job, cause: 'retry' | 'replacement'): Promise<Prepared | null> {
     const generation = (job.claim?.generation ?? 0) + 1
-    const { starts, replacements } = config.limits
-    if (cause === 'replacement' && job.replacements >= replacements) {
-      const message = `Other jobs took ${replacements} runners that were started for this one (limits.replacements).`
-      return giveUp(job.request, 'replacement-limit', [
-        { label: job.request.labels.join(', '), message, suggestion: null },
-      ])
-    }
+    const { starts } = config.limits
     if (cause === 'retry' && generation - job.replacements > starts) {
       const message = `${starts} runners were started for this job and none came to run it (limits.starts).`
       return giveUp(job.request, 'start-failed', [
@@ -189,7 +221,24 @@ export function launch(
     }
     if (cause === 'replacement') metrics.count('RunnersReplaced')
     const candidate = candidateOf(job, runnerName(config.marker, job.key, generation), job.runner)
-    return candidate && { ...candidate, cause }
+    const heldBack = cause === 'replacement' ? replacementWait(job) : null
+    return candidate && { ...candidate, cause, ...(heldBack ? { heldBack } : {}) }
+  }
+
+  /**
+   * Nothing is wrong with a job whose runners are taken time and again, and no runner was wasted: others ran on them. So
+   * it waits longer and longer for one of its own, and meanwhile gets the first that is left over and fits.
+   */
+  function replacementWait({ replacements }: Job): NonNullable<PlaceRequest['heldBack']> | null {
+    const beyond = replacements - config.limits.replacements
+    if (beyond < 0) return null
+    const wait = Math.min(LONGEST_REPLACEMENT_WAIT_MS, REPLACEMENT_WAIT_MS * 2 ** beyond)
+    const taken = replacements === 0 ? 'the runner' : `${replacements + 1} runners`
+    return {
+      reason: 'replacement-limit',
+      message: `Other jobs took ${taken} started for this one (limits.replacements): it gets the next that is left over, or one of its own later.`,
+      notBefore: clock.now() + wait,
+    }
   }
 
   async function giveUp(request: JobRequest, code: RefuseCode, problems: readonly Problem[]): Promise<null> {
@@ -206,23 +255,12 @@ export function launch(
     return claimed ? candidateOf(job, runner, null) : null
   }
 
-  function admitAll(asking: readonly Asking[], records: readonly QueueRecord[]) {
-    const requests = asking.map(({ candidate, record }) => placeRequest(candidate, record.id))
-    const redelivered = new Set(records.filter(record => record.receives > 1).map(record => record.id))
-    const terms = { take: HEADS_PER_INVOCATION, by: (records.find(isWake) ?? records[0]!).id, redelivered }
-    return changeGate(ledger, gate => admit(gate, requests, config.limits, clock.now(), terms))
-  }
-
-  function placeRequest({ runner, request, spec, queuedAt }: Candidate, by: string): PlaceRequest {
-    return {
-      runner,
-      jobKey: request.key,
-      repositoryId: request.repository.id,
-      role: spec.role,
-      priority: priorityOf(config, request.repository.name),
-      since: queuedAt,
-      by,
-    }
+  function admitAll(asking: readonly Asking[], terms: HeadTerms) {
+    const requests = asking.map(({ candidate, record }) => ({
+      ...placeRequest(config, candidate, shortId(record)),
+      ...(candidate.heldBack ? { heldBack: candidate.heldBack } : {}),
+    }))
+    return changeGate(ledger, gate => admit(gate, requests, limits, clock.now(), terms))
   }
 
   async function start(
@@ -288,7 +326,7 @@ export function launch(
       case 'deferred': {
         const { reason, message, notBefore } = result
         if (await defer(candidate, { reason, message, notBefore })) {
-          aftermath.stepBacks.push({ request: placeRequest(candidate, ''), notBefore })
+          aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
           aftermath.messages.push(wakeAt(notBefore))
         } else aftermath.leaving.push(runner)
         return
@@ -297,15 +335,17 @@ export function launch(
         await giveUp(request, result.code, [
           { label: request.labels.join(', '), message: result.message, suggestion: null },
         ])
-        aftermath.leaving.push(runner)
-        return
+        // What was started before GitHub refused it is being stopped, and holds its place until then.
+        return drop(runner, true, aftermath)
     }
   }
 
   /** A place that nobody needs is given back, unless a runner lives on it. */
   async function drop(runner: string, already: boolean, aftermath: Aftermath): Promise<void> {
     const live = already ? await ledger.runners.get(runner) : undefined
-    if (!live || live.stoppedAt !== null) aftermath.leaving.push(runner)
+    if (live && live.stoppedAt === null) return
+    aftermath.leaving.push(runner)
+    if (live?.stoppedAt) aftermath.bills.set(runner, billOf(live, live.stoppedAt))
   }
 
   /** Writes down why the job waits; false when it does not need to any more. */
@@ -326,11 +366,14 @@ export function launch(
     return true
   }
 
-  async function settle({ leaving, stepBacks, pauses, messages }: Aftermath, gate: Gate): Promise<void> {
+  async function settle(
+    { leaving, bills, stepBacks, pauses, messages }: Aftermath,
+    gate: Gate,
+  ): Promise<void> {
     let latest = gate
     if (leaving.length + stepBacks.length + pauses.length > 0) {
       const changed = await changeGate(ledger, current => {
-        let next = leave(current, leaving)
+        let next = leave(current, leaving, bills)
         for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore)
         for (const { scope, until } of pauses) next = pause(next, scope, until)
         return { gate: next }
@@ -378,7 +421,20 @@ function isWake({ body }: QueueRecord): boolean {
   return (body as LaunchMessage | null)?.kind === 'wake'
 }
 
+function headTerms(records: readonly QueueRecord[]): HeadTerms {
+  return {
+    take: HEADS_PER_INVOCATION,
+    by: shortId(records.find(isWake) ?? records[0]!),
+    redelivered: new Set(records.filter(record => record.receives > 1).map(shortId)),
+  }
+}
+
+/** As much of a message's id as tells it from the others of its time; every place in the gate holds one. */
+function shortId({ id }: QueueRecord): string {
+  return id.slice(-12)
+}
+
 /** The record on whose behalf a deferred job was admitted; any of the batch when that record is long gone. */
 function recordOf(id: string, records: readonly QueueRecord[]): QueueRecord {
-  return records.find(record => record.id === id) ?? records[0]!
+  return records.find(record => shortId(record) === id) ?? records[0]!
 }

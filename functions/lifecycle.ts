@@ -5,7 +5,7 @@
  * Every step can be repeated: it looks at the ledger, not at what an earlier try may have done.
  */
 import type { Config } from './config.ts'
-import { isAnyoneWaiting, leave } from './core/admission.ts'
+import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
 import { readAwsEvent } from './core/aws-events.ts'
 import { launchOf } from './core/claim.ts'
 import {
@@ -30,6 +30,14 @@ import { refillGate } from './refill.ts'
 import { deregister } from './registration.ts'
 import { changeGate, update } from './update.ts'
 
+interface Freed {
+  readonly runner: string
+  readonly bill: Bill
+  readonly record: QueueRecord
+}
+/** Told of a runner that has stopped, and what it did cost. */
+type Free = (runner: string, bill: Bill) => void
+
 /** It stops runners and starts none. */
 export type LifecyclePorts = Omit<Ports, 'secrets' | 'compute'> & { readonly compute: Pick<Compute, 'stop'> }
 
@@ -47,7 +55,7 @@ export function lifecycle(
   const { clock, compute, github, ledger, log, metrics, queue, tickets } = ports
 
   return async records => {
-    const freed: { readonly runner: string; readonly record: QueueRecord }[] = []
+    const freed: Freed[] = []
     const failed: string[] = []
     // One after the other per job or runner: they would only stand in each other's way.
     await Promise.all(
@@ -56,7 +64,7 @@ export function lifecycle(
           failed.push(
             ...(await eachRecord([record], log, () =>
               patiently(ports, 'events', record, () =>
-                handle(record, name => freed.push({ runner: name, record })),
+                handle(record, (runner, bill) => freed.push({ runner, bill, record })),
               ),
             )),
           )
@@ -67,7 +75,7 @@ export function lifecycle(
     return [...new Set(failed)]
   }
 
-  async function handle(record: QueueRecord, free: (runner: string) => void): Promise<void> {
+  async function handle(record: QueueRecord, free: Free): Promise<void> {
     const message = read(record.body)
     checkEventsMessage(record.body, message !== null)
     if (message === null) return passOver(record)
@@ -255,7 +263,7 @@ export function lifecycle(
     return true
   }
 
-  async function onRunner(event: RunnerEvent, free: (runner: string) => void): Promise<void> {
+  async function onRunner(event: RunnerEvent, free: Free): Promise<void> {
     if (runnerOf(event.runner, config.marker) === null) {
       metrics.count('MessagesIgnored')
       return
@@ -272,7 +280,7 @@ export function lifecycle(
         providerId,
       })
     }
-    free(runner.name)
+    free(runner.name, billOf(runner, runner.stoppedAt))
     if (event.stoppedAt !== null) metrics.count('RunnersStopped')
     if (runner.job) await pay(runner)
     else await cleanUp(runner)
@@ -314,16 +322,11 @@ export function lifecycle(
   }
 
   /** Gives the places of stopped runners back, and wakes who waits for one. */
-  async function giveBack(
-    freed: readonly { readonly runner: string; readonly record: QueueRecord }[],
-  ): Promise<string[]> {
+  async function giveBack(freed: readonly Freed[]): Promise<string[]> {
+    const runners = freed.map(({ runner }) => runner)
+    const bills = new Map(freed.map(({ runner, bill }) => [runner, bill]))
     const failed = await eachRecord([freed[0]!.record], log, async () => {
-      const { gate } = await changeGate(ledger, current => ({
-        gate: leave(
-          current,
-          freed.map(item => item.runner),
-        ),
-      }))
+      const { gate } = await changeGate(ledger, current => ({ gate: leave(current, runners, bills) }))
       if (!isAnyoneWaiting(gate)) return
       await refillGate(ports, config, gate)
       await queue.send('launch', [{ body: { kind: 'wake' } satisfies LaunchMessage }])

@@ -51,6 +51,8 @@ export type MetricName =
   | 'MessagesIgnored'
   /** Tasks or builds named like a runner of which nobody knows why they were started. */
   | 'RunnersUnknown'
+  /** Runners started over a spend cap that only warns. */
+  | 'StartsOverSpend'
 
 export interface Secrets {
   /** Webhook secrets: the current one first, then the previous one while it is being rotated. */
@@ -181,6 +183,8 @@ export interface Ledger {
     open(query: {
       readonly repositoryId?: number
       readonly state?: JobState
+      /** Which of them are wanted. */
+      readonly wanted?: (job: Job) => boolean
       readonly limit: number
     }): Promise<readonly Job[]>
     /** All jobs, newest first. */

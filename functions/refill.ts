@@ -1,6 +1,15 @@
 /** Brings deferred jobs from the ledger to the gate, where a line runs short. */
 import { type Config, priorityOf } from './config.ts'
-import { type DeferredRequest, linesToRefill, refill } from './core/admission.ts'
+import {
+  type DeferredRequest,
+  lineOf,
+  linesToRefill,
+  type PlaceRequest,
+  refill,
+  repositoryIdOf,
+  reservation,
+} from './core/admission.ts'
+import type { Candidate } from './core/claim.ts'
 import { runnerName } from './core/plan.ts'
 import type { Gate, Job } from './core/types.ts'
 import type { Ports } from './ports.ts'
@@ -9,20 +18,43 @@ import { changeGate } from './update.ts'
 /** More than the gate takes at once, because some of them may hold a place by now or wait for their time. */
 const JOBS_LOOKED_AT = 100
 
+type PlaceConfig = Pick<Config, 'marker' | 'priority' | 'region'>
+
+/** What a job asks the gate for. */
+export function placeRequest(
+  config: Pick<Config, 'priority' | 'region'>,
+  { runner, request, spec, queuedAt }: Pick<Candidate, 'runner' | 'request' | 'spec' | 'queuedAt'>,
+  by: string,
+): PlaceRequest {
+  const { id, name } = request.repository
+  return {
+    runner,
+    jobKey: request.key,
+    repositoryId: id,
+    repository: name,
+    role: spec.role,
+    priority: priorityOf(config, name),
+    since: queuedAt,
+    by,
+    reserveMicroUsd: reservation(spec, config.region),
+  }
+}
+
 /** @returns true when somebody came to the gate, who may find a place free: it must be looked at again. */
 export async function refillGate(
   { clock, ledger }: Pick<Ports, 'clock' | 'ledger'>,
-  config: Pick<Config, 'marker' | 'priority'>,
+  config: PlaceConfig,
   gate: Gate,
-  repositories: readonly number[] = linesToRefill(gate),
+  lines: readonly string[] = linesToRefill(gate),
 ): Promise<boolean> {
   let came = false
-  for (const repositoryId of repositories) {
-    const jobs = await ledger.jobs.open({ repositoryId, state: 'deferred', limit: JOBS_LOOKED_AT })
-    const requests = jobs.map(job => waitingRequest(job, config, clock.now()))
-    const more = jobs.length === JOBS_LOOKED_AT
+  for (const line of lines) {
+    const now = clock.now()
+    const jobs = await jobsOf(ledger, line, now)
+    const requests = jobs.flatMap(job => waitingRequest(job, config, now))
+    const more = jobs.length >= JOBS_LOOKED_AT
     const { changed } = await changeGate(ledger, current => {
-      const next = refill(current, repositoryId, requests, more)
+      const next = refill(current, line, requests, more)
       return { gate: next, changed: next !== current }
     })
     came ||= changed
@@ -30,17 +62,29 @@ export async function refillGate(
   return came
 }
 
-function waitingRequest(job: Job, config: Pick<Config, 'marker' | 'priority'>, now: number): DeferredRequest {
+/** The oldest of a line. Where all of those wait for their time, the oldest that do not come with them. */
+async function jobsOf(ledger: Ports['ledger'], line: string, now: number): Promise<readonly Job[]> {
+  const query = { repositoryId: repositoryIdOf(line), state: 'deferred', limit: JOBS_LOOKED_AT } as const
+  const isOf = (job: Job) =>
+    lineOf({ repositoryId: job.request.repository.id, role: job.spec?.role ?? null }) === line
+  const isReady = ({ deferred }: Job) => (deferred?.notBefore ?? 0) <= now
+  const oldest = await ledger.jobs.open({ ...query, wanted: isOf })
+  if (oldest.length < JOBS_LOOKED_AT || oldest.some(isReady)) return oldest
+  const ready = await ledger.jobs.open({ ...query, wanted: job => isOf(job) && isReady(job) })
+  return [...oldest, ...ready]
+}
+
+function waitingRequest(job: Job, config: PlaceConfig, now: number): DeferredRequest[] {
   const { request, spec, deferred } = job
+  // Its labels were read before it was deferred.
+  if (!spec) return []
   const notBefore = deferred?.notBefore ?? null
-  return {
-    notBefore: notBefore !== null && notBefore > now ? notBefore : null,
-    runner: deferred?.runner ?? runnerName(config.marker, job.key, 1),
-    jobKey: job.key,
-    repositoryId: request.repository.id,
-    role: spec?.role ?? null,
-    priority: priorityOf(config, request.repository.name),
-    since: job.queuedAt ?? request.createdAt,
-    by: '',
-  }
+  const runner = deferred?.runner ?? runnerName(config.marker, job.key, 1)
+  const queuedAt = job.queuedAt ?? request.createdAt
+  return [
+    {
+      ...placeRequest(config, { runner, request, spec, queuedAt }, ''),
+      notBefore: notBefore !== null && notBefore > now ? notBefore : null,
+    },
+  ]
 }

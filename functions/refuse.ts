@@ -10,7 +10,7 @@ export type RefuseCode =
   | 'labels'
   | 'role'
   | 'start-failed'
-  | 'replacement-limit'
+  | 'spend-limit'
   | 'provider-refused'
   | 'github-refused'
   | 'fork'

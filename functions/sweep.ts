@@ -4,7 +4,10 @@
  */
 import { askGitHub } from './ask.ts'
 import type { Config } from './config.ts'
-import { isAnyoneWaiting, leave } from './core/admission.ts'
+import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
+import { launchOf } from './core/claim.ts'
+import { newRunner, priced } from './core/lifecycle.ts'
+import { jobKeyOf } from './core/plan.ts'
 import { type SweepAction, sweepActions } from './core/sweep.ts'
 import { errorFields } from './lambda.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
@@ -51,12 +54,15 @@ export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
         return
       }
       case 'refill':
-        await refillGate(ports, config, await ledger.gate.get(), action.repositories)
+        await refillGate(ports, config, await ledger.gate.get(), action.lines)
         return
       case 'wake':
         return launchQueue({ kind: 'wake' })
       case 'free': {
-        const { gate } = await changeGate(ledger, current => ({ gate: leave(current, action.runners) }))
+        const bills = await billsOf(action.runners)
+        const { gate } = await changeGate(ledger, current => ({
+          gate: leave(current, action.runners, bills),
+        }))
         if (isAnyoneWaiting(gate)) await launchQueue({ kind: 'wake' })
         return
       }
@@ -80,6 +86,30 @@ export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
         return
       }
     }
+  }
+
+  async function billsOf(runners: readonly string[]): Promise<ReadonlyMap<string, Bill>> {
+    const { holders } = await ledger.gate.get()
+    const bills = new Map<string, Bill>()
+    for (const name of runners) {
+      const bill = await lateBill(name, holders[name]?.since ?? clock.now())
+      if (bill) bills.set(name, bill)
+    }
+    return bills
+  }
+
+  /**
+   * What a place without a live runner did cost, as far as the ledger knows. A start that was interrupted before it was
+   * written down can have cost no more than all the time since; without a claim nothing was started.
+   */
+  async function lateBill(name: string, since: number): Promise<Bill | null> {
+    const now = clock.now()
+    const runner = await ledger.runners.get(name)
+    if (runner?.cost) return billOf(runner, runner.stoppedAt ?? now)
+    const job = await ledger.jobs.get(jobKeyOf(name))
+    if (job?.claim?.runner !== name) return null
+    const launch = launchOf(job, job.claim, config.region, since)
+    return billOf(priced({ ...newRunner(name), launch, pullStartedAt: since, stoppedAt: now }), now)
   }
 
   async function launchQueue(body: LaunchMessage): Promise<void> {

@@ -34,11 +34,11 @@ export class LocalLedger implements Ledger {
       if (answer.ok) this.#onJob(job, before)
       return answer
     },
-    open: async ({ repositoryId, state, limit }) => {
+    open: async ({ repositoryId, state, wanted, limit }) => {
       const found: Job[] = []
       for (const job of this.#jobs.open(repositoryId)) {
         if (found.length === limit) break
-        if (state === undefined || jobState(job) === state) found.push(job)
+        if ((state === undefined || jobState(job) === state) && (wanted?.(job) ?? true)) found.push(job)
       }
       return found
     },

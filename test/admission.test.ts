@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  type AdmissionLimits,
   admit,
   EMPTY_GATE,
   HEADS_PER_REPOSITORY,
@@ -28,10 +29,12 @@ function ask(number: number, over: Partial<PlaceRequest> = {}): PlaceRequest {
     runner,
     jobKey: `${number}-1`,
     repositoryId: 1,
+    repository: `acme/r${over.repositoryId ?? 1}`,
     role: null,
     priority: 0,
     since: at(number),
     by: 'm1',
+    reserveMicroUsd: 0,
     ...over,
   }
 }
@@ -39,8 +42,12 @@ const many = (count: number, over: Partial<PlaceRequest> = {}, first = 1) =>
   Array.from({ length: count }, (_, index) => ask(first + index, over))
 const names = (list: readonly { readonly runner: string }[]) =>
   list.map(({ runner }) => Number(runner.split('-')[1]))
-const fill = (gate: Gate, requests: readonly PlaceRequest[], limits = LIMITS, terms = TERMS) =>
-  admit(gate, requests, limits, T0, terms)
+const fill = (
+  gate: Gate,
+  requests: readonly PlaceRequest[],
+  limits: AdmissionLimits = LIMITS,
+  terms = TERMS,
+) => admit(gate, requests, limits, T0, terms)
 
 describe('a place', () => {
   it('is given while there are any, and is written on the gate', () => {
@@ -48,7 +55,14 @@ describe('a place', () => {
     expect(names(admitted)).toEqual([1])
     expect(denied).toEqual([])
     expect(gate.holders).toEqual({
-      'tornade-001-1-1': { repository: 1, role: 'deploy', since: T0, jobKey: '1-1', by: 'm1' },
+      'tornade-001-1-1': {
+        repository: 1,
+        role: 'deploy',
+        since: T0,
+        jobKey: '1-1',
+        by: 'm1',
+        reservedMicroUsd: 0,
+      },
     })
   })
 
@@ -64,6 +78,7 @@ describe('a place', () => {
     expect(third).toEqual([
       {
         runner: 'tornade-003-1-1',
+        jobKey: '3-1',
         reason: 'repository-limit',
         message: 'This repository uses all of its 2 runners (limits.perRepository).',
         notBefore: null,
@@ -141,27 +156,27 @@ describe('a deferred job', () => {
     expect(linesToRefill(crowd)).toEqual([])
     const gone = many(HEADS_PER_REPOSITORY / 2, {}, 3).map(({ runner }) => runner)
     const short = leave(crowd, gone)
-    expect(linesToRefill(short)).toEqual([1])
+    expect(linesToRefill(short)).toEqual(['1'])
     const rest = many(15, {}, 13).map(request => ({ ...request, notBefore: null }))
-    const refilled = refill(short, 1, rest, false)
+    const refilled = refill(short, '1', rest, false)
     expect(names(refilled.waiting[1]!.heads)).toEqual(names(many(15, {}, 13)))
     expect(refilled.waiting[1]?.more).toBe(false)
   })
 
   it('in the ledger is not overtaken by a newcomer while its line is empty', () => {
-    const line = { heads: [], more: true }
+    const line = { name: null, heads: [], more: true }
     const { admitted, gate } = fill({ ...EMPTY_GATE, waiting: { 1: line } }, [
       ask(9),
       ask(8, { repositoryId: 2 }),
     ])
     expect(names(admitted)).toEqual([8])
-    expect(linesToRefill(gate)).toEqual([1])
+    expect(linesToRefill(gate)).toEqual(['1'])
   })
 
   it('is not brought to the gate twice, nor while it holds a place', () => {
     const refilled = refill(
       full,
-      1,
+      '1',
       many(5).map(request => ({ ...request, notBefore: null })),
       false,
     )
@@ -169,8 +184,8 @@ describe('a deferred job', () => {
   })
 
   it('leaves no line behind when there was nobody to fetch', () => {
-    const stale: Gate = { ...EMPTY_GATE, waiting: { 1: { heads: [], more: true } } }
-    expect(refill(stale, 1, [], false).waiting).toEqual({})
+    const stale: Gate = { ...EMPTY_GATE, waiting: { 1: { name: null, heads: [], more: true } } }
+    expect(refill(stale, '1', [], false).waiting).toEqual({})
   })
 
   it('without capacity holds nothing, and waits for its time', () => {
@@ -192,8 +207,8 @@ describe('a deferred job', () => {
   })
 
   it('keeps its own time when it comes back from the ledger', () => {
-    const gate: Gate = { ...EMPTY_GATE, waiting: { 1: { heads: [], more: true } } }
-    const refilled = refill(gate, 1, [{ ...ask(1), notBefore: at(300) }], false)
+    const gate: Gate = { ...EMPTY_GATE, waiting: { 1: { name: null, heads: [], more: true } } }
+    const refilled = refill(gate, '1', [{ ...ask(1), notBefore: at(300) }], false)
     expect(admit(refilled, [], LIMITS, at(299), TERMS)).toMatchObject({ admitted: [], wakeAt: at(300) })
   })
 })
@@ -324,30 +339,52 @@ describe('whatever happens', () => {
     { weight: 5, arbitrary: fc.constant(0) },
     { weight: 1, arbitrary: fc.constant(1) },
   )
+  const role = fc.oneof(
+    { weight: 3, arbitrary: fc.constant(null) },
+    { weight: 1, arbitrary: fc.constantFrom('deploy', 'release') },
+  )
+  const reserveMicroUsd = fc.integer({ min: 0, max: 40 })
+  const costs = fc.constantFrom(0, 0.1, 0.5, 1)
   const index = fc.nat({ max: 10_000 })
   const step = fc.oneof(
     {
       weight: 6,
       arbitrary: fc.record({
-        ask: fc.array(fc.record({ repository, priority }), { minLength: 1, maxLength: 30 }),
+        ask: fc.array(fc.record({ repository, priority, role, reserveMicroUsd, costs }), {
+          minLength: 1,
+          maxLength: 30,
+        }),
       }),
     },
     { weight: 6, arbitrary: fc.record({ leave: index }) },
     { weight: 1, arbitrary: fc.record({ cancel: index }) },
     { weight: 2, arbitrary: fc.record({ again: index }) },
+    { weight: 2, arbitrary: fc.record({ leaveAgain: index }) },
     {
       weight: 2,
       arbitrary: fc.record({ stepBack: index, milliseconds: fc.integer({ min: 1000, max: 300_000 }) }),
     },
     { weight: 1, arbitrary: fc.record({ pause: fc.integer({ min: 1000, max: 5_000_000 }) }) },
     { weight: 6, arbitrary: fc.record({ pass: fc.integer({ min: 0, max: 70_000 }) }) },
+    { weight: 1, arbitrary: fc.record({ pass: fc.integer({ min: 0, max: 30 * 3_600_000 }) }) },
   )
-  const limits = fc.record({
+  const cap = fc.option(fc.integer({ min: 20, max: 600 }), { nil: null })
+  const limits: fc.Arbitrary<AdmissionLimits> = fc.record({
     runners: fc.integer({ min: 1, max: 60 }),
     perRepository: fc.integer({ min: 1, max: 40 }),
+    startsPerHour: fc.option(fc.integer({ min: 1, max: 60 }), { nil: null }),
+    roles: fc.constantFrom({}, { deploy: 1 }, { deploy: 3, release: 1 }),
+    repositories: fc.constantFrom(
+      {},
+      { 'acme/r1': { runners: 1 }, 'acme/r2': { runners: 50, startsPerHour: 2 } },
+    ),
+    spend: fc.option(
+      fc.record({ monthlyMicroUsd: cap, dailyMicroUsd: cap, onCap: fc.constantFrom('block', 'warn') }),
+      { nil: null },
+    ),
   })
 
-  it('no limit is exceeded, nobody is overtaken, and the gate knows who holds what', () => {
+  it('no cap is exceeded, nobody is overtaken, and the gate knows who holds what', () => {
     fc.assert(
       fc.property(limits, fc.array(step, { maxLength: 80, size: 'max' }), (most, steps) => {
         const line = new Line(most, T0)
@@ -396,6 +433,7 @@ describe('whatever happens', () => {
     if ('ask' in one) line.ask(one.ask)
     else if ('leave' in one) line.leave(pick(line.holding, one.leave))
     else if ('cancel' in one) line.leave(pick(line.waiting, one.cancel))
+    else if ('leaveAgain' in one) line.leaveAgain(pick(line.gone, one.leaveAgain))
     else if ('again' in one) line.askAgain(pick([...line.holding, ...line.waiting], one.again))
     else if ('stepBack' in one) line.stepBack(pick(line.holding, one.stepBack), one.milliseconds)
     else if ('pause' in one) line.pause(one.pause)

@@ -113,12 +113,10 @@ describe('what it says', () => {
         memoryGiB: 64,
         diskGiB: 100,
       },
+      spend: { monthlyMicroUsd: 500_000_000, dailyMicroUsd: null, onCap: 'block' },
       priority: { 'acme/hotfix': 10 },
     })
-    expect(warnings).toEqual([
-      'tornade.yml: spend is read but not acted on yet',
-      'tornade.yml: pools is read but not acted on yet',
-    ])
+    expect(warnings).toEqual(['tornade.yml: pools is read but not acted on yet'])
   })
 
   test('a part of limits leaves the others as they are', () => {

@@ -155,6 +155,7 @@ describe('the gate', () => {
     since: at(since),
     jobKey,
     by: 'm1',
+    reservedMicroUsd: 0,
   })
   const head = (over: Partial<WaitingHead> = {}): WaitingHead => ({
     jobKey: '41-1',
@@ -163,6 +164,7 @@ describe('the gate', () => {
     priority: 0,
     since: T0,
     notBefore: null,
+    reserveMicroUsd: 0,
     ...over,
   })
   const gate = (over: Partial<Gate>): Gate => ({ ...EMPTY_GATE, ...over })
@@ -188,14 +190,11 @@ describe('the gate', () => {
   })
 
   it('is told of deferred jobs that it has forgotten, and looked at', () => {
-    expect(look({ jobs: [deferred()] }, 10)).toEqual([
-      { kind: 'refill', repositories: [7001] },
-      { kind: 'wake' },
-    ])
+    expect(look({ jobs: [deferred()] }, 10)).toEqual([{ kind: 'refill', lines: ['7001'] }, { kind: 'wake' }])
   })
 
   it('is looked at while somebody waits there', () => {
-    const waits = gate({ waiting: { 7001: { heads: [head()], more: false } } })
+    const waits = gate({ waiting: { 7001: { name: 'acme/app', heads: [head()], more: false } } })
     expect(look({ gate: waits, jobs: [deferred()] }, 10)).toEqual([{ kind: 'wake' }])
   })
 
@@ -203,7 +202,7 @@ describe('the gate', () => {
     const heads = Array.from({ length: HEADS_PER_REPOSITORY }, (_, index) =>
       head({ jobKey: `${index}-1`, runner: `tornade-${index}-1-1` }),
     )
-    const full = gate({ waiting: { 7001: { heads, more: true } } })
+    const full = gate({ waiting: { 7001: { name: 'acme/app', heads, more: true } } })
     expect(look({ gate: full, jobs: [deferred()] }, 10)).toEqual([{ kind: 'wake' }])
   })
 })

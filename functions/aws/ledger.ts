@@ -1,7 +1,7 @@
 /**
  * The ledger in one DynamoDB table, by conditional writes of single items.
  *
- *     pk   job#KEY, runner#NAME or gate
+ *     pk   job#KEY, runner#NAME or gate (gate-item.ts)
  *     v    version
  *     d    the item as JSON, without what its key and version say and without empty facts; or
  *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
@@ -32,6 +32,7 @@ import { isFinal, jobState, newJob, newRunner } from '../core/lifecycle.ts'
 import type { Gate, Job, JobRequest, JobState, Runner } from '../core/types.ts'
 import type { Clock, Ledger, Log, Page, Put } from '../ports.ts'
 import { type Attributes, batchGet, itemBytes, queryKeys } from './dynamodb.ts'
+import { readGate, writeGate } from './gate-item.ts'
 
 export interface DynamoLedgerSettings {
   readonly client: DynamoDBClient
@@ -66,8 +67,14 @@ export class DynamoLedger implements Ledger {
     this.jobs = {
       get: key => jobs.get(key),
       put: job => jobs.put(job),
-      open: ({ repositoryId, state, limit }) =>
-        jobs.open(repositoryId, limit, state && (job => jobState(job) === state)),
+      open: ({ repositoryId, state, wanted, limit }) =>
+        jobs.open(
+          repositoryId,
+          limit,
+          state || wanted
+            ? job => (state === undefined || jobState(job) === state) && (wanted?.(job) ?? true)
+            : undefined,
+        ),
       page: ({ state, repository, cursor, limit }) => {
         const filtered = state !== undefined || repository !== undefined
         const wanted = (job: Job) =>
@@ -85,12 +92,12 @@ export class DynamoLedger implements Ledger {
     this.gate = {
       get: async () => {
         const stored = await table.get('gate')
-        return stored ? readGate(stored) : EMPTY_GATE
+        return stored ? gateOf(stored) : EMPTY_GATE
       },
-      put: async ({ version, ...gate }) => {
-        const answer = await table.put('gate', version, JSON.stringify(gate), {})
+      put: async gate => {
+        const answer = await table.put('gate', gate.version, writeGate(gate), {})
         if (answer.ok) return answer
-        return { ok: false, current: answer.current && readGate(answer.current) }
+        return { ok: false, current: answer.current && gateOf(answer.current) }
       },
     }
   }
@@ -155,16 +162,16 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function readGate(stored: Attributes): Gate {
-  const gate = parse(stored)
-  const fine =
-    gate &&
-    isRecord(gate.holders) &&
-    isRecord(gate.waiting) &&
-    isRecord(gate.pauses) &&
-    Array.isArray(gate.pace)
-  if (!fine) throw unreadable('gate')
-  return { ...EMPTY_GATE, ...gate, version: versionOf(stored) }
+function gateOf(stored: Attributes): Gate {
+  const facts = parse(stored)
+  const gate = facts && readGate(facts, versionOf(stored))
+  if (!gate) throw unreadable('gate')
+  return gate
+}
+
+/** The gate as the table would hold it. */
+export function gateItem(gate: Gate): Attributes {
+  return itemOf('gate', gate.version, writeGate(gate), {})
 }
 
 /** Jobs, or runners. */
@@ -407,7 +414,7 @@ class Table {
    * happen to write the same must not both be told that they did.
    */
   async put(pk: string, version: number, text: string, keys: Attributes): Promise<Put<Attributes>> {
-    const item: Attributes = { pk: { S: pk }, v: { N: String(version) }, ...keys, ...pack(text, pk, keys) }
+    const item = itemOf(pk, version, text, keys)
     if (itemBytes(item) > MAX_ITEM_BYTES) throw tooLarge(pk, itemBytes(item))
     try {
       await this.#client.send(
@@ -433,6 +440,10 @@ class Table {
       return { ok: false, current }
     }
   }
+}
+
+function itemOf(pk: string, version: number, text: string, keys: Attributes): Attributes {
+  return { pk: { S: pk }, v: { N: String(version) }, ...keys, ...pack(text, pk, keys) }
 }
 
 /** Small items stay readable for people; the others are deflated, which makes most of them fit into one unit. */

@@ -1,5 +1,5 @@
 /** What the sweep should do about what it sees. Pure: the same ledger and time give the same steps. */
-import { HEADS_PER_REPOSITORY, isAnyoneWaiting, readyHeads } from './admission.ts'
+import { HEADS_PER_REPOSITORY, isAnyoneWaiting, lineAt, lineOf, readyHeads } from './admission.ts'
 import { isFinal, needsRunner, readySince, runnerState } from './lifecycle.ts'
 import type { Gate, Job, Runner } from './types.ts'
 
@@ -10,7 +10,7 @@ export type SweepAction =
   | { readonly kind: 'relaunch'; readonly jobKey: string; readonly after: string }
   /** Nobody took it up. */
   | { readonly kind: 'queue-again'; readonly jobKey: string }
-  | { readonly kind: 'refill'; readonly repositories: readonly number[] }
+  | { readonly kind: 'refill'; readonly lines: readonly string[] }
   | { readonly kind: 'wake' }
   /** Places whose runner never came to be. */
   | { readonly kind: 'free'; readonly runners: readonly string[] }
@@ -124,20 +124,22 @@ function gateActions(
     .filter(([name, holder]) => !live.has(name) && !claims.has(name) && now - holder.since > STUCK_MS)
     .map(([name]) => name)
   if (empty.length > 0) actions.push({ kind: 'free', runners: empty })
-  const repositories = forgotten(gate, jobs)
-  if (repositories.length > 0) actions.push({ kind: 'refill', repositories })
-  if (isAnyoneWaiting(gate) || repositories.length > 0) actions.push({ kind: 'wake' })
+  const lines = forgotten(gate, jobs, now)
+  if (lines.length > 0) actions.push({ kind: 'refill', lines })
+  if (isAnyoneWaiting(gate) || lines.length > 0) actions.push({ kind: 'wake' })
   return actions
 }
 
-/** Repositories with deferred jobs whose line at the gate has room for them. */
-function forgotten(gate: Gate, jobs: readonly Job[]): number[] {
-  const repositories = new Set<number>()
+/** Lines of deferred jobs that have room for them at the gate. Who waits for a time is missed when it has come. */
+function forgotten(gate: Gate, jobs: readonly Job[], now: number): string[] {
+  const lines = new Set<string>()
   for (const job of jobs) {
     if (!job.deferred || Object.hasOwn(gate.holders, job.deferred.runner)) continue
-    const line = gate.waiting[job.request.repository.id] ?? { heads: [], more: false }
+    if (job.deferred.notBefore !== null && job.deferred.notBefore > now) continue
+    const key = lineOf({ repositoryId: job.request.repository.id, role: job.spec?.role ?? null })
+    const line = lineAt(gate.waiting, key)
     if (readyHeads(line) < HEADS_PER_REPOSITORY && !line.heads.some(head => head.jobKey === job.key))
-      repositories.add(job.request.repository.id)
+      lines.add(key)
   }
-  return [...repositories]
+  return [...lines]
 }

@@ -172,6 +172,10 @@ export type DeferReason =
   | 'no-capacity'
   | 'throttled'
   | 'paused'
+  | 'role-limit'
+  | 'spend-limit'
+  | 'starts-per-hour'
+  | 'replacement-limit'
 
 export interface Refusal {
   readonly at: number
@@ -293,14 +297,26 @@ export interface Gate {
   readonly version: number
   /** Runner name → what it counts against; a runner holds its place from admission until it has stopped. */
   readonly holders: Readonly<Record<string, Holder>>
-  /** Repository id → the first of its deferred jobs; the rest wait in the ledger. */
+  /** Repository id, or `id/role` for jobs with a role → the first of its deferred jobs; the rest wait in the ledger. */
   readonly waiting: Readonly<Record<string, WaitingLine>>
   /** JIT configs asked for lately, counted in slots of a few seconds: GitHub's pace is a budget per minute. */
-  readonly pace: readonly { readonly at: number; readonly count: number }[]
+  readonly pace: readonly Slot[]
+  /** Repository id → runners given a place there in the last hour; only where a limit asks for it. */
+  readonly starts: Readonly<Record<string, readonly Slot[]>>
+  /** Day (2026-11-02, UTC) or month (2026-11) → micro-dollars of the runners that stopped in it; the latest two of each. */
+  readonly spent: Readonly<Record<string, number>>
+  /** Days and months of which was said that their spend cap is passed (onCap: warn). */
+  readonly warned: readonly string[]
   /** Scope (`github`, `fargate`, `codebuild`) → nothing is started there before this time. */
   readonly pauses: Readonly<Record<string, number>>
   /** When a wake message is due that was sent already. */
   readonly wakeAt: number | null
+}
+
+/** So many within a few seconds or minutes from `at` on. */
+export interface Slot {
+  readonly at: number
+  readonly count: number
 }
 
 export interface Holder {
@@ -310,9 +326,13 @@ export interface Holder {
   readonly jobKey: string
   /** Message that admitted it, so that its redelivery carries on instead of losing it. */
   readonly by: string
+  /** The most that it can cost; it counts against the spend caps until its real cost is known. */
+  readonly reservedMicroUsd: number
 }
 
 export interface WaitingLine {
+  /** owner/name, by which tornade.yml knows the repository; null in a line from before it was written there. */
+  readonly name: string | null
   readonly heads: readonly WaitingHead[]
   /** True when more deferred jobs of this repository wait in the ledger. */
   readonly more: boolean
@@ -325,4 +345,5 @@ export interface WaitingHead {
   readonly priority: number
   readonly since: number
   readonly notBefore: number | null
+  readonly reserveMicroUsd: number
 }

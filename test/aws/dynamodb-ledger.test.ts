@@ -271,7 +271,7 @@ describe('what is stored of a job', () => {
       code: 'payload-too-large',
       message: expect.stringMatching(/^job#1-1 has \d+ bytes and DynamoDB takes 400 KB/),
     })
-    await expect(ledger.gate.put({ ...fullGate(20_000), version })).rejects.toMatchObject({
+    await expect(ledger.gate.put({ ...fullGate(40_000), version })).rejects.toMatchObject({
       code: 'payload-too-large',
       message: expect.stringContaining('limits.runners'),
     })
@@ -422,6 +422,54 @@ describe('items that cannot be read', () => {
       d: { S: '{"holders":{},"waiting":{},"pauses":{},"pace":[]}' },
     })
     expect(await ledger.gate.get()).toEqual({ ...EMPTY_GATE, version: 4 })
+  })
+
+  it('are not those of a gate from before holders and heads were lists', async () => {
+    const holder = { repository: 7001, role: 'deploy', since: T0, jobKey: '1-1', by: 'm1' }
+    const head = {
+      jobKey: '2-1',
+      runner: 'tornade-2-1-1',
+      role: null,
+      priority: 3,
+      since: T0,
+      notBefore: null,
+    }
+    const waiting = { 7001: { heads: [head], more: true } }
+    const old = { holders: { 'tornade-1-1-1': holder }, waiting, pauses: { github: 9 }, pace: [], wakeAt: 7 }
+    await store({ pk: { S: 'gate' }, v: { N: '4' }, d: { S: JSON.stringify(old) } })
+    const read = await ledger.gate.get()
+    expect(read).toEqual({
+      ...EMPTY_GATE,
+      version: 4,
+      holders: { 'tornade-1-1-1': { ...holder, reservedMicroUsd: 0 } },
+      waiting: { 7001: { name: null, heads: [{ ...head, reserveMicroUsd: 0 }], more: true } },
+      pauses: { github: 9 },
+      wakeAt: 7,
+    })
+    expect(await ledger.gate.put({ ...read, version: 5 })).toEqual({ ok: true })
+    expect(await ledger.gate.get()).toEqual({ ...read, version: 5 })
+  })
+
+  it('keeps what a job of another name has at the gate', async () => {
+    const holders = {
+      'tornade-1-1-1': {
+        repository: 1,
+        role: null,
+        since: T0,
+        jobKey: 'other',
+        by: 'm',
+        reservedMicroUsd: 5,
+      },
+    }
+    const gate = {
+      ...EMPTY_GATE,
+      version: 1,
+      holders,
+      starts: { 1: [{ at: T0, count: 2 }] },
+      spent: { '2026-11': 4 },
+    }
+    expect(await ledger.gate.put(gate)).toEqual({ ok: true })
+    expect(await ledger.gate.get()).toEqual(gate)
   })
 
   function listed(index: number, content: Attributes): Attributes {
@@ -626,10 +674,11 @@ function fullRunner(): Runner {
 function fullGate(runners: number): Gate {
   const holders = numbers(runners).map(number => {
     const jobKey = `${98_765_430_000 + number * 37}-1`
-    const by = crypto.randomUUID()
+    const by = crypto.randomUUID().slice(-12)
+    const reservedMicroUsd = 37_876_000
     return [
       `tornade-${jobKey}-1`,
-      { repository: 7001 + (number % 9), role: null, since: T0 + number * 997, jobKey, by },
+      { repository: 7001 + (number % 9), role: null, since: T0 + number * 997, jobKey, by, reservedMicroUsd },
     ]
   })
   return { ...EMPTY_GATE, holders: Object.fromEntries(holders), pace: [{ at: T0, count: 100 }] }

@@ -351,7 +351,14 @@ export function gateWith(holders: number): Gate {
 }
 
 function withHolder(gate: Gate, number: number): Gate {
-  const holder = { repository: 7001, role: null, since: T0, jobKey: `${number}-1`, by: `message-${number}` }
+  const holder = {
+    repository: 7001,
+    role: null,
+    since: T0,
+    jobKey: `${number}-1`,
+    by: `message-${number}`,
+    reservedMicroUsd: 37_000 * number,
+  }
   return { ...gate, holders: { ...gate.holders, [`tornade-${number}-1-1`]: holder } }
 }
 

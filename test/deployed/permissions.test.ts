@@ -187,7 +187,7 @@ function ledgerOf(): DynamoLedger {
 async function more(): Promise<void> {
   const ledger = ledgerOf()
   const gate = await ledger.gate.get()
-  const waiting = { ...gate.waiting, 7001: { heads: [], more: true } }
+  const waiting = { ...gate.waiting, 7001: { name: null, heads: [], more: true } }
   await ledger.gate.put({ ...gate, version: gate.version + 1, waiting })
 }
 

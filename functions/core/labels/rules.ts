@@ -9,7 +9,13 @@ export interface LabelRules {
   /** Longest life of a runner, and what a job without `timeout:` gets. `timeout:` may only shorten it. */
   readonly longestMinutes: number
   /** Largest job that the deployment takes; null = not checked. */
-  readonly limits: { readonly cpu: number; readonly memoryGiB: number; readonly diskGiB: number } | null
+  readonly limits: {
+    readonly cpu: number
+    readonly memoryGiB: number
+    readonly diskGiB: number
+    /** Settings of tornade.yml that they come from, where that is not `limits`. */
+    readonly settings?: { readonly cpu?: string; readonly memory?: string; readonly disk?: string }
+  } | null
 }
 
 /** Rules without a tornade.yml: no names, six hours, no limits. */

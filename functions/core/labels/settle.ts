@@ -153,7 +153,7 @@ function limitProblems(
   if (limits === null) return []
   const over = (dimension: Size, asked: number, most: number, unit: string, fits: readonly number[]) => {
     if (unsure.has(dimension) || asked <= most) return []
-    const message = `The largest job here has ${most} ${unit}: \`limits.${dimension}\` in tornade.yml.`
+    const message = `The largest job here has ${most} ${unit}: \`${limits.settings?.[dimension] ?? `limits.${dimension}`}\` in tornade.yml.`
     const fitting = fits.findLast(size => size <= most)
     const suggestion = fitting === undefined ? null : ROWS[dimension].print(fitting)
     return [{ label: sizeLabel(chosen, dimension, asked), message, suggestion }]
