@@ -13,10 +13,11 @@ import {
   type PlaceRequest,
   pause,
   refill,
+  reservation,
   stepBack,
 } from '../functions/core/admission.ts'
 import type { Gate } from '../functions/core/types.ts'
-import { at, T0 } from './support/facts.ts'
+import { at, spec, T0 } from './support/facts.ts'
 import { densest, Line } from './support/line.ts'
 
 const LIMITS = { runners: 3, perRepository: 2 }
@@ -330,6 +331,203 @@ describe('a message that is delivered again', () => {
   it('carries on with nobody else', () => {
     const again = fill(woken.gate, [], LIMITS, { ...TERMS, by: 'other', redelivered: new Set(['other']) })
     expect(again.admitted).toEqual([])
+  })
+})
+
+describe('the limit of a role', () => {
+  const limits: AdmissionLimits = { ...ROOMY, roles: { deploy: 1 } }
+  const deploy = (number: number, over: Partial<PlaceRequest> = {}) =>
+    ask(number, { role: 'deploy', ...over })
+
+  it('holds across repositories, and for no other role', () => {
+    const { admitted, denied } = fill(
+      EMPTY_GATE,
+      [deploy(1), deploy(2, { repositoryId: 2 }), ask(3, { role: 'release' }), ask(4)],
+      limits,
+    )
+    expect(names(admitted)).toEqual([1, 3, 4])
+    expect(denied).toMatchObject([{ jobKey: '2-1', reason: 'role-limit', notBefore: null }])
+  })
+
+  it('has a line of its own, so that a long one keeps no other job of the repository from the gate', () => {
+    const crowd = Array.from({ length: 3 * HEADS_PER_REPOSITORY }, (_, index) => deploy(index + 1))
+    const { gate } = fill(EMPTY_GATE, crowd, limits)
+    expect(gate.waiting['1/deploy']).toMatchObject({ name: 'acme/r1', more: true })
+    expect(names(fill(gate, [ask(900)], limits).admitted)).toEqual([900])
+    expect(names(fill(gate, [deploy(901)], limits).admitted)).toEqual([])
+  })
+})
+
+describe('an exception of a repository', () => {
+  it('holds instead of the limit, for newcomers and for who waits', () => {
+    const limits: AdmissionLimits = {
+      runners: 9,
+      perRepository: 3,
+      repositories: { 'acme/r1': { runners: 1 } },
+    }
+    const { gate, admitted, denied } = fill(
+      EMPTY_GATE,
+      [...many(2), ...many(4, { repositoryId: 2 }, 5)],
+      limits,
+    )
+    expect(names(admitted).sort()).toEqual([1, 5, 6, 7])
+    expect(denied.map(({ message }) => message)).toEqual([
+      'This repository uses all of its 1 runners (repositories.acme/r1.runners).',
+      'This repository uses all of its 3 runners (limits.perRepository).',
+    ])
+    expect(fill(gate, [], limits).admitted).toEqual([])
+    expect(names(fill(gate, [], { ...limits, repositories: {} }).admitted)).toEqual([2])
+  })
+})
+
+describe('starts per hour', () => {
+  const limits: AdmissionLimits = { ...ROOMY, startsPerHour: 2 }
+
+  it('are waited for with a message that comes when there is room, also when all runners have left', () => {
+    const { gate, denied, wakeAt } = fill(EMPTY_GATE, many(3), limits)
+    expect(denied).toMatchObject([{ reason: 'starts-per-hour', notBefore: null }])
+    expect(wakeAt).toBe(at(900))
+    const idle = leave(gate, ['tornade-001-1-1', 'tornade-002-1-1'])
+    expect(admit({ ...idle, wakeAt: null }, [], limits, at(3599), TERMS)).toMatchObject({
+      admitted: [],
+      wakeAt: at(3900),
+    })
+    const { admitted, gate: later } = admit(idle, [], limits, at(3900), TERMS)
+    expect(names(admitted)).toEqual([3])
+    expect(later.starts).toEqual({ 1: [{ at: at(3900), count: 1 }] })
+  })
+
+  it('do not count a runner for which there was no capacity', () => {
+    const full = fill(EMPTY_GATE, many(2), limits).gate
+    const back = stepBack(full, ask(1), at(60))
+    expect(back.starts).toEqual({ 1: [{ at: T0, count: 1 }] })
+    expect(stepBack(back, ask(1), at(60)).starts).toEqual(back.starts)
+  })
+
+  it('are not written down where nothing limits them', () => {
+    expect(fill(EMPTY_GATE, many(2), ROOMY).gate.starts).toEqual({})
+  })
+})
+
+describe('a spend cap', () => {
+  const spend = { monthlyMicroUsd: null, dailyMicroUsd: 100, onCap: 'block' } as const
+  const limits: AdmissionLimits = { ...ROOMY, spend }
+  const dear = (number: number, reserveMicroUsd: number, over: Partial<PlaceRequest> = {}) =>
+    ask(number, { reserveMicroUsd, ...over })
+  const NOVEMBER_3 = Date.UTC(2026, 10, 3)
+
+  it('counts what is reserved until the runner has left, and then what it did cost', () => {
+    const { gate, denied } = fill(EMPTY_GATE, [dear(1, 60), dear(2, 60)], limits)
+    expect(denied).toMatchObject([{ reason: 'spend-limit', notBefore: null }])
+    const bill = new Map([['tornade-001-1-1', { at: at(60), microUsd: 7 }]])
+    const left = leave(gate, ['tornade-001-1-1'], bill)
+    expect(left.spent).toEqual({ '2026-11-02': 7, '2026-11': 7 })
+    expect(names(fill(left, [], limits).admitted)).toEqual([2])
+    expect(leave(left, ['tornade-001-1-1'], bill).spent).toEqual(left.spent)
+  })
+
+  it('books the whole reservation of a runner of which nobody knows what it did cost', () => {
+    const { gate } = fill(EMPTY_GATE, [dear(1, 60)], limits)
+    const bill = new Map([['tornade-001-1-1', { at: at(60), microUsd: null }]])
+    expect(leave(gate, ['tornade-001-1-1'], bill).spent['2026-11']).toBe(60)
+  })
+
+  it('books nothing for a place on which nothing was started', () => {
+    const { gate } = fill(EMPTY_GATE, [dear(1, 60)], limits)
+    expect(leave(gate, ['tornade-001-1-1']).spent).toEqual({})
+    expect(stepBack(gate, dear(1, 60), at(15)).spent).toEqual({})
+  })
+
+  it('books a stop that is told late to its own day, and remembers two of each', () => {
+    let gate: Gate = EMPTY_GATE
+    const stops = [Date.UTC(2026, 8, 30), Date.UTC(2026, 9, 31), Date.UTC(2026, 10, 2), Date.UTC(2026, 10, 1)]
+    for (const [index, stop] of stops.entries()) {
+      gate = fill(gate, [dear(index, 10)]).gate
+      const runner = ask(index).runner
+      gate = leave(gate, [runner], new Map([[runner, { at: stop, microUsd: index + 1 }]]))
+    }
+    expect(gate.spent).toEqual({ '2026-11-02': 3, '2026-11-01': 4, '2026-11': 7, '2026-10': 2 })
+  })
+
+  it('keeps small jobs from the money that a large one waits for', () => {
+    const { gate } = fill(EMPTY_GATE, [dear(1, 40), dear(2, 90)], limits)
+    const { admitted, denied } = fill(gate, [dear(3, 5), dear(4, 5, { repositoryId: 2 })], limits)
+    expect(names(admitted)).toEqual([4])
+    expect(denied).toMatchObject([{ jobKey: '3-1', reason: 'spend-limit' }])
+  })
+
+  it('sets aside until the next day what this one cannot pay any more, and lets others go', () => {
+    const spent = { '2026-11-02': 50 }
+    const { gate, admitted, denied } = fill({ ...EMPTY_GATE, spent }, [dear(1, 60), dear(2, 20)], limits)
+    expect(names(admitted)).toEqual([2])
+    expect(denied).toMatchObject([{ jobKey: '1-1', notBefore: NOVEMBER_3 }])
+    expect(gate.waiting[1]?.heads).toMatchObject([{ notBefore: NOVEMBER_3 }])
+    const left = leave(gate, ['tornade-002-1-1'])
+    expect(names(admit(left, [], limits, NOVEMBER_3, TERMS).admitted)).toEqual([1])
+  })
+
+  it('sets aside who waits already when the money goes, and says so, but no more than can be told at once', () => {
+    const { gate } = fill(EMPTY_GATE, [dear(1, 90), dear(2, 60), dear(3, 60)], limits)
+    const bill = new Map([['tornade-001-1-1', { at: at(60), microUsd: 80 }]])
+    const left = leave(gate, ['tornade-001-1-1'], bill)
+    const { denied, wakeAt } = fill(left, [], limits, { ...TERMS, take: 1 })
+    expect(denied).toMatchObject([{ jobKey: '2-1', reason: 'spend-limit', notBefore: NOVEMBER_3 }])
+    expect(wakeAt).toBe(T0)
+  })
+
+  it('has no hope for a job that no day can pay, nor for one that GitHub gives up before', () => {
+    const { gate, hopeless, denied } = fill(EMPTY_GATE, [dear(1, 101)], limits)
+    expect(hopeless).toMatchObject([{ jobKey: '1-1', message: expect.stringContaining('spend.dailyUsd') }])
+    expect([denied, gate.waiting]).toEqual([[], {}])
+    const old = dear(2, 60, { since: T0 - 10 * 3_600_000 })
+    expect(fill({ ...EMPTY_GATE, spent: { '2026-11-02': 50 } }, [old], limits).hopeless).toMatchObject([
+      { jobKey: '2-1', message: expect.stringContaining('2026-11-03 00:00 UTC') },
+    ])
+  })
+
+  it('knows nothing of an unknown price', () => {
+    const spent = { '2026-11-02': 100 }
+    expect(names(fill({ ...EMPTY_GATE, spent }, [dear(1, 0)], limits).admitted)).toEqual([1])
+  })
+
+  it('that only warns lets everybody go, and says so once a day', () => {
+    const warns: AdmissionLimits = { ...ROOMY, spend: { ...spend, onCap: 'warn' } }
+    const first = fill(EMPTY_GATE, [dear(1, 90), dear(2, 90)], warns)
+    expect(names(first.admitted)).toEqual([1, 2])
+    expect(first.overSpend).toBe(1)
+    expect(first.warnings).toEqual([
+      'The cap of $0.0001 a day (spend.dailyUsd) is passed: $0.0000 are spent, $0.0001 reserved.',
+    ])
+    const second = fill(first.gate, [dear(3, 90)], warns)
+    expect([second.overSpend, second.warnings]).toEqual([1, []])
+    expect(admit(second.gate, [dear(4, 90)], warns, NOVEMBER_3, TERMS).warnings).toHaveLength(1)
+  })
+})
+
+describe('a reservation', () => {
+  it('is the longest life and what ending it takes, at the price of the dearest capacity', () => {
+    const onDemand = reservation(spec({ timeoutMinutes: 55 }), 'us-east-1')
+    expect(onDemand).toBe(103_740)
+    expect(reservation(spec({ timeoutMinutes: 55, capacity: 'spot' }), 'us-east-1')).toBe(onDemand)
+    expect(reservation(spec({ timeoutMinutes: 55, capacity: 'spot-only' }), 'us-east-1')).toBeLessThan(
+      onDemand,
+    )
+  })
+
+  it('of an unknown price is nothing', () => {
+    expect(reservation(spec(), 'eu-north-1')).toBe(0)
+  })
+})
+
+describe('a job that is held back', () => {
+  const heldBack = { reason: 'replacement-limit', message: 'Later.', notBefore: at(300) } as const
+
+  it('gets no place that is free, and is let in at its time', () => {
+    const { gate, admitted, denied, wakeAt } = fill(EMPTY_GATE, [ask(1, { heldBack })])
+    expect(admitted).toEqual([])
+    expect(denied).toEqual([{ runner: 'tornade-001-1-1', jobKey: '1-1', ...heldBack }])
+    expect(wakeAt).toBe(at(300))
+    expect(names(admit(gate, [], LIMITS, at(300), TERMS).admitted)).toEqual([1])
   })
 })
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { jobState, runnerState } from '../functions/core/lifecycle.ts'
 import { totals } from '../functions/core/reports.ts'
-import type { Compute, RunnerCapacity } from '../functions/core/types.ts'
+import type { Compute, Deferral, RunnerCapacity } from '../functions/core/types.ts'
 import { GitHubError } from '../functions/github/errors.ts'
 import type { Ports, StartOutcome } from '../functions/ports.ts'
 import * as facts from './support/facts.ts'
@@ -134,11 +134,13 @@ describe('a runner that another job takes', () => {
     expect(await leftovers(s)).toEqual([])
   })
 
-  it('is replaced so many times; then the job is refused, which says why', async () => {
+  it('is replaced so many times; then its job waits, which says why, for what is left over', async () => {
+    const deferrals: Deferral[] = []
     // Fargate starts nothing, so the older jobs take whatever CodeBuild runner comes up.
     const s = await stack({
       ...failing(({ compute }) => compute === 'fargate' && none('capacity')),
       config: { limits: { replacements: 2 } },
+      onJob: ({ key, deferred }) => void (key === '9-1' && deferred && deferrals.push(deferred)),
     })
     for (let id = 1; id <= 5; id++) s.world.github.queue(job(id))
     await s.world.clock.run(START + 5 * SECOND)
@@ -146,16 +148,17 @@ describe('a runner that another job takes', () => {
     await s.world.clock.run(START + 10 * MINUTE)
     expect(await jobOf(s.world, '9-1')).toMatchObject({
       replacements: 2,
-      refused: {
-        code: 'replacement-limit',
-        problems: [
-          { message: 'Other jobs took 2 runners that were started for this one (limits.replacements).' },
-        ],
-      },
+      refused: null,
     })
-    expect(await startedFor(s.world, '9-1')).toEqual(['1 job', '2 replacement', '3 replacement'])
-    expect(s.world.github.checks).toMatchObject([{ externalId: 'tornade:9:1' }])
+    expect(deferrals.find(({ reason }) => reason === 'replacement-limit')).toMatchObject({
+      message:
+        'Other jobs took 3 runners started for this one (limits.replacements): it gets the next that is left over, or one of its own later.',
+      cause: 'replacement',
+      runner: 'tornade-9-1-4',
+    })
     await untilQuiet(s)
+    expect(await jobOf(s.world, '9-1')).toMatchObject({ completed: { conclusion: 'success' } })
+    expect(s.world.github.checks).toEqual([])
     expect(await leftovers(s)).toEqual([])
   })
 

@@ -1,6 +1,7 @@
 /** A whole tornade in stepped time, with what tests want to know of it. */
 import { fileURLToPath } from 'node:url'
-import { type Config, DEFAULT_CONFIG } from '../../functions/config.ts'
+import { admissionLimits, type Config, DEFAULT_CONFIG } from '../../functions/config.ts'
+import type { AdmissionLimits } from '../../functions/core/admission.ts'
 import { isFinal } from '../../functions/core/lifecycle.ts'
 import { generationOf, jobKeyOf, runnerOf } from '../../functions/core/plan.ts'
 import type { Gate, Job, Runner } from '../../functions/core/types.ts'
@@ -71,12 +72,13 @@ export async function stack({ config: overrides = {}, ...options }: StackOptions
 /** Looks at every write that could break a promise. */
 function watch(
   ports: Ports,
-  { limits }: Config,
+  config: Config,
   peak: Stack['peak'],
   violations: string[],
   world: () => World,
 ): Ports {
   const { ledger, github, compute } = ports
+  const limits = admissionLimits(config)
   return {
     ...ports,
     ledger: {
@@ -108,13 +110,20 @@ function watch(
   }
 }
 
-function overLimits(gate: Gate, limits: Config['limits'], peak: Stack['peak']): string[] {
+function overLimits(gate: Gate, limits: AdmissionLimits, peak: Stack['peak']): string[] {
   const counts = new Map<number, number>()
-  for (const { repository } of Object.values(gate.holders))
+  const roles = new Map<string, number>()
+  for (const { repository, role } of Object.values(gate.holders)) {
     counts.set(repository, (counts.get(repository) ?? 0) + 1)
+    if (role !== null) roles.set(role, (roles.get(role) ?? 0) + 1)
+  }
   const total = Object.keys(gate.holders).length
   peak.total = Math.max(peak.total, total)
   const faults = total > limits.runners ? [`${total} places given, of ${limits.runners}`] : []
+  for (const [role, count] of roles) {
+    const most = limits.roles?.[role] ?? count
+    if (count > most) faults.push(`${count} places with the role ${role}, of ${most}`)
+  }
   for (const [repository, count] of counts) {
     peak.perRepository.set(repository, Math.max(count, peak.perRepository.get(repository) ?? 0))
     if (count > limits.perRepository)
@@ -267,7 +276,22 @@ export async function leftovers({ world, violations }: Stack): Promise<string[]>
   if (registered.length > 0) faults.push(`registered at GitHub: ${registered.join(', ')}`)
   if (world.backlog.dead > 0) faults.push(`${world.backlog.dead} dead letters`)
   if (world.backlog.waiting > 0) faults.push(`${world.backlog.waiting} messages left`)
-  return [...faults, ...moneyFaults(allJobs, allRunners)]
+  return [...faults, ...moneyFaults(allJobs, allRunners), ...bookingFaults(gate, allRunners)]
+}
+
+/**
+ * What the gate booked is at least what its runners cost: a start that a crash interrupted, and that may have cost
+ * something, is booked by the time since.
+ */
+function bookingFaults({ spent }: Gate, allRunners: readonly Runner[]): string[] {
+  const sums = new Map<string, number>()
+  for (const { stoppedAt, cost } of allRunners) {
+    const month = stoppedAt === null ? '' : new Date(stoppedAt).toISOString().slice(0, 7)
+    sums.set(month, (sums.get(month) ?? 0) + (cost?.totalMicroUsd ?? 0))
+  }
+  return [...sums]
+    .filter(([month, sum]) => (spent[month] ?? 0) < sum)
+    .map(([month, sum]) => `the gate booked ${spent[month]} in ${month}, and its runners cost ${sum}`)
 }
 
 /** Money is conserved: the parts of every runner sum to its whole, and what jobs pay is what their runners say. */

@@ -77,6 +77,8 @@ export class Round {
   readonly #passed = new Map<string, string>()
   readonly #pausedUntil: number
   #overSpend = 0
+  /** The cap under which what is left is kept for the job whose turn it is. */
+  #keptFor: Cap | undefined
   #waiting: Gate['waiting']
   #total = 0
   #minted: number
@@ -107,7 +109,8 @@ export class Round {
       if (this.#own(candidate)) continue
       if (!best || this.#compare(candidate, best) < 0) best = candidate
     }
-    return best && this.#tooDear(best) ? undefined : best
+    this.#keptFor = best && this.#tooDear(best)
+    return this.#keptFor ? undefined : best
   }
 
   give(candidate: Candidate): Holder {
@@ -272,6 +275,10 @@ export class Round {
       const money = `${usd(cap.spent)} are spent, ${usd(this.#reserved)} reserved`
       const costs = `this job may cost up to ${usd(request.reserveMicroUsd)}`
       return { reason: 'spend-limit', message: `${cap.words} has no room: ${money}, and ${costs}.` }
+    }
+    if (this.#keptFor) {
+      const message = `${this.#keptFor.words} has no room but for a job that waited longer.`
+      return { reason: 'spend-limit', message }
     }
     return { reason: 'total-limit', message: 'Jobs that waited longer go first.' }
   }
