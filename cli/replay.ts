@@ -233,7 +233,9 @@ function describe({
         money(job.githubHostedUsd),
       ]),
     )
-    if (job.reason) lines.push(wrapped(clean(job.reason, 400), 2).trimEnd())
+    const since = job.deferred?.since?.slice(0, 19).replace('T', ' ')
+    const waits = since ? ` (${job.deferred!.reason} since ${since} UTC)` : ''
+    if (job.reason) lines.push(wrapped(clean(`${job.reason}${waits}`, 400), 2).trimEnd())
   }
   if (jobs.length > shown.length)
     lines.push(`… and ${jobs.length - shown.length} more jobs (--json has them all)`)

@@ -500,7 +500,7 @@ describe('the page', () => {
     await store.launching(ago(70))
     await store.refused(ago(60))
     const text = await page()
-    expect(text).toContain('All 100 runners are in use (limits.runners).')
+    expect(text).toMatch(/All 100 runners are in use \(limits.runners\)\. <small>for \d/)
     expect(text).toContain('<code>5cpu</code>: Fargate has 4 or 8 vCPU.')
     for (const state of ['waiting', 'deferred', 'launching', 'refused'])
       expect(text).toContain(`>${state}</span>`)

@@ -191,6 +191,12 @@ describe('jobView', () => {
   const ended = (conclusion: string) =>
     open({ completed: { at: at(9), conclusion, startedAt: null, runner: null } })
 
+  it('say what a deferred job waits for and since when, and only of those', () => {
+    const view = jobView(deferred, undefined, { final: false })
+    expect(view.deferred).toEqual({ reason: 'total-limit', since: new Date(T0).toISOString() })
+    expect(jobView(open(), undefined, { final: false })).not.toHaveProperty('deferred')
+  })
+
   it.each([
     ['queued', open(), null, 'waiting', null],
     ['gated', open({ queuedAt: null, gatedAt: T0 }), null, 'waiting', null],

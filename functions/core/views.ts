@@ -10,6 +10,8 @@ import { clean } from './text.ts'
 import type {
   Arch,
   Compute,
+  DeferReason,
+  Deferral,
   Job,
   JobState,
   LaunchCause,
@@ -35,6 +37,8 @@ export interface JobView {
   readonly conclusion: string | null
   /** Why the job was refused, waits, or ended as it did; null where that needs no words. */
   readonly reason: string | null
+  /** Only while it waits for its turn: the kind of what it waits for, and since when. */
+  readonly deferred?: { readonly reason: DeferReason; readonly since: string | null }
   /** The runner that ran it; null when none of ours did. */
   readonly runner: {
     readonly name: string
@@ -117,6 +121,7 @@ export function jobView(
     outcome: outcomeOf(job, final),
     conclusion: completed?.conclusion ?? null,
     reason: reasonOf(job, own),
+    ...(jobState(job) === 'deferred' ? { deferred: deferralOf(job.deferred!) } : {}),
     runner: own ? runnerOf(own) : null,
     queueSeconds: started && secondsBetween(readySince(job), started.at),
     runSeconds: started && completed && secondsBetween(started.at, completed.at),
@@ -203,6 +208,10 @@ function reasonOf(job: Job, runner: Runner | undefined): string | null {
   return conclusion === 'failure' && runner?.stop?.code === 'SpotInterruption'
     ? 'AWS took the Spot runner back.'
     : null
+}
+
+function deferralOf({ reason, since }: Deferral): NonNullable<JobView['deferred']> {
+  return { reason, since: iso(since) }
 }
 
 function sentence({ label, message, suggestion }: Problem): string {

@@ -164,7 +164,7 @@ function queueTable(jobs: readonly Job[], now: number): Html {
   return table('Queue', jobs, 'No job waits for a runner.', [
     { name: 'Job', kind: 'job', cell: job => html`${jobLinks(job)}${labels(job.request.labels)}` },
     { name: 'State', kind: 'state', cell: job => badge(jobState(job), jobTone(job)) },
-    { name: 'Why', kind: 'why', cell: whyOpen },
+    { name: 'Why', kind: 'why', cell: job => whyOpen(job, now) },
     { name: 'Waiting', kind: 'number', cell: job => duration(secondsBetween(readySince(job), now)) },
   ])
 }
@@ -324,12 +324,12 @@ function outcomeOf(job: Job): string {
   return jobState(job) === 'completed' ? job.completed!.conclusion : jobState(job)
 }
 
-function whyOpen(job: Job): Html | string | null {
+function whyOpen(job: Job, now: number): Html | string | null {
   switch (jobState(job)) {
     case 'waiting':
       return 'GitHub holds it back: an environment that asks for approval, or concurrency.'
     case 'deferred':
-      return sentence(job.deferred!.message)
+      return html`${sentence(job.deferred!.message)} <small>for ${duration(secondsBetween(job.deferred!.since, now))}</small>`
     case 'launching':
       return 'A runner is being started for it.'
     case 'running':
