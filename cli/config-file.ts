@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { type Config, DEFAULT_CONFIG, labelRules } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { readLabels } from '../functions/core/labels.ts'
+import { REGIONS } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 
 const name = z.string().regex(/^[a-z0-9-]{1,40}$/, 'a name is 1 to 40 of a-z, 0-9 and -')
@@ -16,7 +17,7 @@ const gigabytes = z
   .regex(/^(512mb|[1-9]\d{0,3}gb)$/, 'write 512mb or whole gigabytes, for example 64gb')
   .transform(text => (text === '512mb' ? 0.5 : Number.parseInt(text, 10)))
 /** The gate, one item of at most 400 KB that each start and each end of a runner writes: docs/performance.md. */
-const MOST_RUNNERS = 1000
+export const MOST_RUNNERS = 2500
 /** JIT configs that GitHub allows in an hour. */
 const startsPerHour = count.max(10_000)
 /** A thousandth of a cent is the least that makes sense, and micro-dollars stay whole numbers. */
@@ -110,7 +111,7 @@ export interface LoadedConfig {
   readonly config: Config
   /** Where it was read; null when there is no file and the defaults hold. */
   readonly path: string | null
-  /** Settings that are read but not acted on yet. */
+  /** Settings that are read but not acted on yet, or that can do nothing. */
   readonly warnings: readonly string[]
 }
 
@@ -149,8 +150,13 @@ export function parseConfig(text: string, shown: string): { config: Config; warn
   const config = compile(read.data)
   const useless = presetFaults(config)
   if (useless.length > 0) throw invalid(shown, useless)
-  const idle = (['pools'] as const).filter(key => read.data[key] !== undefined)
-  return { config, warnings: idle.map(key => `${shown}: ${key} is read but not acted on yet`) }
+  const idle = read.data.pools === undefined ? [] : ['pools']
+  const blind = config.spend !== null && !REGIONS.has(config.region)
+  const warnings = [
+    ...idle.map(key => `${key} is read but not acted on yet`),
+    ...(blind ? [`spend counts nothing in ${config.region}, whose prices are unknown (docs/costs.md)`] : []),
+  ]
+  return { config, warnings: warnings.map(warning => `${shown}: ${warning}`) }
 }
 
 /** Aliases are looked up here, and may be of nothing, or too many. */
@@ -234,9 +240,18 @@ function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], 
   >
 }
 
-/** A preset that no job could ever use is a fault of the file, not of the job that names it. */
+/**
+ * A preset that no job could ever use is a fault of the file, not of the job that names it. One that a single repository
+ * may use is fine.
+ */
 function presetFaults(config: Config): string[] {
-  const rules = labelRules(config, { limits: true })
+  const { limits, repositories } = config
+  const most = (key: 'cpu' | 'memoryGiB' | 'diskGiB') =>
+    Math.max(limits[key], ...Object.values(repositories).map(own => own[key] ?? 0))
+  const rules = {
+    ...labelRules(config, { limits: false }),
+    limits: { cpu: most('cpu'), memoryGiB: most('memoryGiB'), diskGiB: most('diskGiB') },
+  }
   return Object.keys(config.sizes).flatMap(size => {
     const reading = readLabels([config.marker, `size:${size}`], rules)
     return reading.outcome === 'problems'

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { loadConfigFile, parseConfig } from '../cli/config-file.ts'
-import { DEFAULT_CONFIG } from '../functions/config.ts'
+import { admissionLimits, DEFAULT_CONFIG, labelRules } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
+import { readLabels } from '../functions/core/labels.ts'
 
 // Some look at thousands of cases, beside whatever else this machine does.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 })
@@ -117,6 +118,64 @@ describe('what it says', () => {
       priority: { 'acme/hotfix': 10 },
     })
     expect(warnings).toEqual(['tornade.yml: pools is read but not acted on yet'])
+  })
+
+  test('exceptions of repositories, and limits of roles', () => {
+    const { config, warnings } = parseConfig(
+      `roles: { deploy: { repositories: [acme/app], runners: 2 } }
+repositories:
+  acme/app: { runners: 20, cpu: 8, memory: 32gb, disk: 50gb, startsPerHour: 100 }
+  acme/other: { cpu: 32 }
+limits: { startsPerHour: 500 }
+spend: { dailyUsd: 12.5, onCap: warn }
+sizes: { huge: [32cpu] }
+`,
+      'tornade.yml',
+    )
+    expect(warnings).toEqual([])
+    expect(config.roles.deploy?.runners).toBe(2)
+    expect(config.repositories).toEqual({
+      'acme/app': { runners: 20, cpu: 8, memoryGiB: 32, diskGiB: 50, startsPerHour: 100 },
+      'acme/other': { cpu: 32 },
+    })
+    expect(config.spend).toEqual({ monthlyMicroUsd: null, dailyMicroUsd: 12_500_000, onCap: 'warn' })
+    expect(admissionLimits(config)).toEqual({
+      runners: 100,
+      perRepository: 50,
+      startsPerHour: 500,
+      roles: { deploy: 2 },
+      repositories: config.repositories,
+      spend: config.spend,
+    })
+  })
+
+  test('the largest job of a repository, in labels', () => {
+    const { config } = parseConfig('repositories: { acme/app: { cpu: 4, disk: 150gb } }', 'tornade.yml')
+    const problems = (repository: string, ...labels: string[]) => {
+      const rules = labelRules(config, { limits: true, repository })
+      const reading = readLabels(['tornade', ...labels], rules)
+      return reading.outcome === 'problems' ? reading.problems : []
+    }
+    expect(problems('acme/app', '8cpu')).toEqual([
+      {
+        label: '8cpu',
+        message: 'The largest job here has 4 vCPU: `repositories.acme/app.cpu` in tornade.yml.',
+        suggestion: '4cpu',
+      },
+    ])
+    expect(problems('acme/app', '8cpu', 'disk:160gb').map(({ message }) => message)).toEqual([
+      expect.stringContaining('`repositories.acme/app.cpu`'),
+      expect.stringContaining('`repositories.acme/app.disk`'),
+    ])
+    expect(problems('acme/other', '8cpu', 'disk:160gb')).toEqual([])
+    expect(problems('constructor', '8cpu')).toEqual([])
+  })
+
+  test('a warning where a spend cap has no prices to go by', () => {
+    const text = 'spend: { monthlyUsd: 5 }\nregion: eu-north-1\n'
+    expect(parseConfig(text, 'tornade.yml').warnings).toEqual([
+      'tornade.yml: spend counts nothing in eu-north-1, whose prices are unknown (docs/costs.md)',
+    ])
   })
 
   test('a part of limits leaves the others as they are', () => {
@@ -250,6 +309,27 @@ forks: yes please
     expect(performance.now() - before).toBeLessThan(2000)
   })
 
+  test('of exceptions, roles and money', () => {
+    expect(
+      faultsOf(
+        `limits: { runners: 2501, startsPerHour: 0 }
+repositories: { app: { runners: 1 }, acme/app: { runners: 0, cpus: 4, startsPerHour: 1.5 } }
+roles: { deploy: { repositories: [acme/app], runners: 0 } }
+spend: { onCap: warn }
+`,
+      ).map(fault => fault.split(': ')[0]),
+    ).toEqual([
+      'limits.runners',
+      'limits.startsPerHour',
+      'repositories.acme/app.cpus',
+      'repositories.acme/app.runners',
+      'repositories.acme/app.startsPerHour',
+      'repositories.app',
+      'roles.deploy.runners',
+      'spend',
+    ])
+  })
+
   test('an alias of itself', () => {
     expect(faultsOf('sizes: &a { x: *a }\n')).toEqual([expect.stringMatching(/^sizes\.x: /)])
     expect(faultsOf('x: &a [*a]\n')).toEqual(['x: unknown key'])
@@ -263,6 +343,7 @@ forks: yes please
       'roles: ',
       'images: ',
       'priority: ',
+      'repositories: ',
       'limits: ',
       'runner: ',
     ]) {
