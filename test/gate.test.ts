@@ -1,5 +1,6 @@
 /** The gate in whole worlds: fairness, roles, starts per hour and money, as jobs meet them. */
 import { describe, expect, it } from 'vitest'
+import { jobState } from '../functions/core/lifecycle.ts'
 import type { Gate } from '../functions/core/types.ts'
 import {
   busyDay,
@@ -258,10 +259,19 @@ describe('money', () => {
     expect(await leftovers(s)).toEqual([])
   })
 
-  it('is never passed on a busy day, whatever is refused or waits', async () => {
+  it('is never passed on a busy day, nor is any other cap, and nothing is left behind', async () => {
     for (const seed of [1, 2, 3]) {
-      const cap = 0.4 * USD
-      const s = await capped({ dailyMicroUsd: cap })
+      // The dearest job, on CodeBuild, reserves $1.83.
+      const cap = 3 * USD
+      const deploy = { repositories: ['acme/r1'], refs: [], events: [], protected: false, runners: 1 }
+      const s = await stack({
+        config: {
+          limits: { runners: 12, startsPerHour: 20 },
+          roles: { deploy },
+          repositories: { 'acme/r2': { runners: 2 }, 'acme/r3': { startsPerHour: 8 } },
+          spend: { dailyMicroUsd: cap, monthlyMicroUsd: null, onCap: 'block' },
+        },
+      })
       let most = 0
       busyDay(s.world, { seed, count: 120, hours: 5 })
       for (let minutes = 10; minutes <= 6 * 60; minutes += 10) {
@@ -271,7 +281,10 @@ describe('money', () => {
         most = Math.max(most, (spent['2026-11-02'] ?? 0) + reserved)
       }
       expect(most).toBeLessThanOrEqual(cap)
+      expect(most).toBeGreaterThan(cap / 2)
       await untilQuiet(s, 60 * HOUR)
+      const kinds = new Set((await jobs(s.world)).map(jobState))
+      expect(kinds).toContain('completed')
       expect(await leftovers(s)).toEqual([])
     }
   })

@@ -145,7 +145,8 @@ describe('a runner that another job takes', () => {
     for (let id = 1; id <= 5; id++) s.world.github.queue(job(id))
     await s.world.clock.run(START + 5 * SECOND)
     s.world.github.queue(job(9, { labels: ['tornade', 'docker'], runId: 9 }))
-    await s.world.clock.run(START + 10 * MINUTE)
+    for (let minute = 1; !deferrals.some(({ reason }) => reason === 'replacement-limit'); minute++)
+      await s.world.clock.run(START + minute * MINUTE)
     expect(await jobOf(s.world, '9-1')).toMatchObject({
       replacements: 2,
       refused: null,
@@ -156,8 +157,18 @@ describe('a runner that another job takes', () => {
       cause: 'replacement',
       runner: 'tornade-9-1-4',
     })
+    const { deferred } = await jobOf(s.world, '9-1')
+    expect(deferred?.notBefore).toBeGreaterThan(s.world.clock.now() + MINUTE)
+    expect((await s.world.ledger.gate.get()).holders).not.toHaveProperty('tornade-9-1-4')
+    // GitHub gives it the first runner of a later job that no older one takes.
+    s.world.github.queue(job(10, { labels: ['tornade', 'docker'] }))
+    await s.world.clock.run(deferred!.notBefore! - SECOND)
+    expect(await jobOf(s.world, '9-1')).toMatchObject({
+      started: { runner: { name: expect.stringMatching(/^tornade-10-1-/) } },
+    })
     await untilQuiet(s)
-    expect(await jobOf(s.world, '9-1')).toMatchObject({ completed: { conclusion: 'success' } })
+    for (const key of ['9-1', '10-1'])
+      expect(await jobOf(s.world, key)).toMatchObject({ completed: expect.anything(), refused: null })
     expect(s.world.github.checks).toEqual([])
     expect(await leftovers(s)).toEqual([])
   })

@@ -126,8 +126,9 @@ function overLimits(gate: Gate, limits: AdmissionLimits, peak: Stack['peak']): s
   }
   for (const [repository, count] of counts) {
     peak.perRepository.set(repository, Math.max(count, peak.perRepository.get(repository) ?? 0))
-    if (count > limits.perRepository)
-      faults.push(`${count} places of repository ${repository}, of ${limits.perRepository}`)
+    // As `repository()` names them.
+    const most = limits.repositories?.[`acme/r${repository}`]?.runners ?? limits.perRepository
+    if (count > most) faults.push(`${count} places of repository ${repository}, of ${most}`)
   }
   return faults
 }
