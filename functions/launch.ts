@@ -125,11 +125,7 @@ export function launch(
       ...admission.hopeless.map(({ runner, jobKey, message }) =>
         guard(byRunner.get(runner)?.record ?? byHead, failed, async () => {
           const candidate = byRunner.get(runner)?.candidate ?? (await headCandidate(jobKey, runner))
-          if (!candidate) return
-          const { request } = candidate
-          await giveUp(request, 'spend-limit', [
-            { label: request.labels.join(', '), message: `${message} ${SPEND_ADVICE}`, suggestion: null },
-          ])
+          if (candidate) await giveUpForMoney(candidate, message)
         }),
       ),
     ])
@@ -244,6 +240,16 @@ export function launch(
   async function giveUp(request: JobRequest, code: RefuseCode, problems: readonly Problem[]): Promise<null> {
     await refuse(ports, config, request, code, problems)
     return null
+  }
+
+  async function giveUpForMoney(candidate: Candidate, message: string): Promise<void> {
+    const { request } = candidate
+    const job = await ledger.jobs.get(request.key)
+    // A message that comes again asks for a runner that its job may not need any more.
+    if (job && !wants(queue(job, candidate), candidate)) return
+    await giveUp(request, 'spend-limit', [
+      { label: request.labels.join(', '), message: `${message} ${SPEND_ADVICE}`, suggestion: null },
+    ])
   }
 
   /** A deferred job whose turn it is; null when it needs this runner no more. */

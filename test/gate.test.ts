@@ -1,7 +1,11 @@
 /** The gate in whole worlds: fairness, roles, starts per hour and money, as jobs meet them. */
 import { describe, expect, it } from 'vitest'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
 import { jobState } from '../functions/core/lifecycle.ts'
 import type { Gate } from '../functions/core/types.ts'
+import { refillGate } from '../functions/refill.ts'
+import { LocalLedger } from '../local/ledger.ts'
+import * as facts from './support/facts.ts'
 import {
   busyDay,
   generator,
@@ -93,6 +97,44 @@ describe('a role with a limit', () => {
       })
     await untilQuiet(s)
     expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a line that is filled up from the ledger', () => {
+  const clock = { now: () => facts.T0 }
+  const filled = async (
+    specs: readonly { readonly role: string | null; readonly notBefore: number | null }[],
+    line: string,
+  ) => {
+    const ledger = new LocalLedger()
+    for (const [index, { role, notBefore }] of specs.entries()) {
+      const key = `${index + 1}-1`
+      const request = facts.request({ key, jobId: index + 1 })
+      const why = { since: facts.T0, reason: 'spend-limit', message: 'Later.', cause: 'job' } as const
+      const deferred = { ...why, notBefore, runner: `tornade-${key}-1` }
+      await ledger.jobs.put(facts.job({ key, version: 1, request, spec: facts.spec({ role }), deferred }))
+    }
+    await refillGate({ clock, ledger }, DEFAULT_CONFIG, await ledger.gate.get(), [line])
+    return (await ledger.gate.get()).waiting
+  }
+
+  it('gets the jobs of its role alone', async () => {
+    const roles = ['deploy', null, 'release', null, 'deploy']
+    const waiting = await filled(
+      roles.map(role => ({ role, notBefore: null })),
+      '7001/deploy',
+    )
+    expect(Object.keys(waiting)).toEqual(['7001/deploy'])
+    expect(waiting['7001/deploy']).toMatchObject({
+      name: 'acme/app',
+      heads: [{ jobKey: '1-1' }, { jobKey: '5-1' }],
+    })
+  })
+
+  it('gets jobs that may go, however many wait for their time before them', async () => {
+    const later = { role: null, notBefore: facts.T0 + HOUR }
+    const waiting = await filled([...Array(120).fill(later), { role: null, notBefore: null }], '7001')
+    expect(waiting[7001]!.heads.filter(head => head.notBefore === null)).toMatchObject([{ jobKey: '121-1' }])
   })
 })
 
@@ -228,6 +270,30 @@ describe('money', () => {
       )
     }
     expect(s.world.github.checks).toHaveLength(refused.length)
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('is no reason to refuse a job that runs already, whatever is delivered again', async () => {
+    const s = await capped({ monthlyMicroUsd: 12 * RESERVED })
+    for (let id = 1; id <= 12; id++) {
+      const durationMs = id % 2 === 0 ? 30 * SECOND : 9 * MINUTE
+      s.world.github.queue(job(id, { labels: ['tornade/timeout:10m'], script: { durationMs } }))
+    }
+    await at(s, 5 * MINUTE)
+    const gate = await gateOf(s)
+    const { holders } = gate
+    const swapped = (await jobs(s.world)).filter(
+      ({ key, started, completed }) =>
+        started !== null && completed === null && !Object.hasOwn(holders, `tornade-${key}-1`),
+    )
+    expect(swapped.length).toBeGreaterThan(0)
+    const spent = { '2026-11': 12 * RESERVED }
+    await s.world.ledger.gate.put({ ...gate, version: gate.version + 1, spent })
+    for (const { request, queuedAt } of swapped)
+      s.world.queues.launch.send({ kind: 'job', request: { ...request }, queuedAt: queuedAt! })
+    await at(s, 6 * MINUTE)
+    for (const { key } of swapped) expect((await jobOf(s.world, key)).refused).toBeNull()
     await untilQuiet(s)
     expect(await leftovers(s)).toEqual([])
   })

@@ -189,7 +189,7 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
           }),
         )
         await putJobs(ledger, [...items, numbered(13, { repository: 7002, refused: REFUSED })])
-        const keys = async (query: { repositoryId?: number; state?: JobState; limit: number }) =>
+        const keys = async (query: Parameters<Ledger['jobs']['open']>[0]) =>
           (await ledger.jobs.open(query)).map(({ request: { jobId } }) => jobId)
         expect(await keys({ repositoryId: 7002, limit: 10 })).toEqual([2, 4, 6, 8, 10, 12])
         expect(await keys({ repositoryId: 7002, limit: 2 })).toEqual([2, 4])
@@ -198,6 +198,9 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
         expect(await keys({ repositoryId: 7001, state: 'deferred', limit: 10 })).toEqual([3, 9])
         expect(await keys({ repositoryId: 7001, state: 'running', limit: 10 })).toEqual([])
         expect(await keys({ repositoryId: 7003, limit: 10 })).toEqual([])
+        const wanted = ({ request: { jobId } }: Job) => jobId > 4
+        expect(await keys({ repositoryId: 7001, state: 'deferred', wanted, limit: 10 })).toEqual([9])
+        expect(await keys({ wanted, limit: 3 })).toEqual([5, 6, 7])
       })
 
       it('are runners that have not stopped, also those of which little is known', async () => {
