@@ -89,6 +89,8 @@ const file = z.strictObject({
     })
     .refine(({ monthlyUsd, dailyUsd }) => monthlyUsd ?? dailyUsd, 'name monthlyUsd, dailyUsd or both')
     .optional(),
+  fallback: z.array(z.enum(['on-demand', 'codebuild'])).optional(),
+  rerunAfterReclaim: z.union([z.boolean(), z.literal('with-role')]).optional(),
   priority: z.record(repository, z.int().min(-100).max(100)).optional(),
   pools: z
     .array(
@@ -206,6 +208,8 @@ function compile(data: z.output<typeof file>): Config {
       lifeMinutes: runner?.life ?? base.runner.lifeMinutes,
       idleMinutes: runner?.idle ?? base.runner.idleMinutes,
     },
+    fallback: data.fallback ?? base.fallback,
+    rerunAfterReclaim: data.rerunAfterReclaim ?? base.rerunAfterReclaim,
     priority: data.priority ?? base.priority,
     labelMistakes: data.labelMistakes ?? base.labelMistakes,
     forks: data.forks ?? base.forks,

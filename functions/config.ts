@@ -4,6 +4,7 @@
  */
 import type { AdmissionLimits, SpendLimits } from './core/admission.ts'
 import { DEFAULT_RULES, type LabelRules } from './core/labels.ts'
+import type { Fallback } from './core/types.ts'
 
 export interface RolePolicy {
   /** owner/name of the repositories that may use the role. */
@@ -59,6 +60,10 @@ export interface Config {
     /** How long a runner waits for a job before it goes. */
     readonly idleMinutes: number
   }
+  /** Where jobs go that find no capacity where their labels send them. */
+  readonly fallback: readonly Fallback[]
+  /** Whether a job is run again that Spot ended; `with-role` says that those with a role are, too. */
+  readonly rerunAfterReclaim: boolean | 'with-role'
   /** owner/name → priority; higher goes first, 0 for all others. */
   readonly priority: Readonly<Record<string, number>>
   /** Whether a run whose labels cannot be served is cancelled as well. */
@@ -87,6 +92,8 @@ export const DEFAULT_CONFIG: Config = {
   repositories: {},
   spend: null,
   runner: { lifeMinutes: 360, idleMinutes: 5 },
+  fallback: ['on-demand'],
+  rerunAfterReclaim: true,
   priority: {},
   labelMistakes: 'cancel',
   forks: 'refuse',

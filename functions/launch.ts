@@ -4,6 +4,7 @@
  * Receives count crashes only: whatever must wait is written down and acknowledged, never failed.
  */
 import { askGitHub } from './ask.ts'
+import { type Capacity, orderOf, placesFor } from './capacity.ts'
 import { admissionLimits, type Config, labelRules } from './config.ts'
 import {
   admit,
@@ -16,12 +17,15 @@ import {
   pause,
   stepBack,
 } from './core/admission.ts'
+import { backOffMs } from './core/backoff.ts'
+import { type CapacityReport, report } from './core/breaker.ts'
 import { type Candidate, claim, queue, wants } from './core/claim.ts'
 import { readLabels } from './core/labels.ts'
 import { isFinal, isLostTo, needsRunner } from './core/lifecycle.ts'
-import { generationOf, runnerName } from './core/plan.ts'
+import { after, generationOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
-import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
+import { lostForCapacity, stopWords } from './core/stops.ts'
+import type { Deferral, Gate, Job, JobRequest, LaunchCause, Problem, Runner } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
 import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
@@ -29,7 +33,8 @@ import type { LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { placeRequest, refillGate } from './refill.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
 import { deregister } from './registration.ts'
-import { type StartResult, startRunner } from './start.ts'
+import { rerunOf } from './rerun.ts'
+import { type StartResult, startRunner, type Where } from './start.ts'
 import { changeGate, create, update } from './update.ts'
 
 export type LaunchPorts = Omit<Ports, 'secrets'>
@@ -52,11 +57,18 @@ const LONGEST_REPLACEMENT_WAIT_MS = 60 * 60_000
 const SPEND_ADVICE =
   'Ask for less (a smaller size, `spot`, a shorter `timeout:`), run the job again later, or have the cap raised: `spend` in tornade.yml.'
 
+/** Between two starts of which the first came to nothing. */
+const RETRY_MS = 10_000
+const LONGEST_RETRY_MS = 300_000
+/** At least so long until the next look at kinds of capacity that are all left alone. */
+const SHORTEST_SKIP_MS = 15_000
+
+type HeldBack = NonNullable<PlaceRequest['heldBack']>
 type RelaunchMessage = Extract<LaunchMessage, { kind: 'relaunch' }>
 
 /** It may have to wait for a time before it asks for a place. */
 interface Prepared extends Candidate {
-  readonly heldBack?: NonNullable<PlaceRequest['heldBack']>
+  readonly heldBack?: HeldBack
 }
 interface Asking {
   readonly candidate: Prepared
@@ -70,6 +82,7 @@ interface Aftermath {
   readonly stepBacks: { readonly request: PlaceRequest; readonly notBefore: number }[]
   readonly pauses: { readonly scope: string; readonly until: number }[]
   readonly messages: QueueMessage[]
+  readonly reports: CapacityReport[]
 }
 
 export function launch(
@@ -96,7 +109,15 @@ export function launch(
 
     const terms = headTerms(left)
     const admission = await admitAll(asking, terms)
-    const aftermath: Aftermath = { leaving: [], bills: new Map(), stepBacks: [], pauses: [], messages: [] }
+    const capacity: Capacity = { breakers: admission.gate.breakers, probed: new Set() }
+    const aftermath: Aftermath = {
+      leaving: [],
+      bills: new Map(),
+      stepBacks: [],
+      pauses: [],
+      messages: [],
+      reports: [],
+    }
     const byRunner = new Map(asking.map(item => [item.candidate.runner, item]))
     const admitted = admission.admitted.map(holder => ({
       holder,
@@ -111,7 +132,7 @@ export function launch(
         guard(record, failed, async () => {
           const candidate =
             byRunner.get(holder.runner)?.candidate ?? (await headCandidate(holder.jobKey, holder.runner))
-          if (candidate) await start(candidate, holder.already, invocation, aftermath)
+          if (candidate) await start(candidate, holder.already, invocation, capacity, aftermath)
           else await drop(holder.runner, holder.already, aftermath)
         }),
       ),
@@ -130,7 +151,7 @@ export function launch(
       ),
     ])
     if (admission.wakeAt !== null) aftermath.messages.push(wakeAt(admission.wakeAt))
-    await settle(aftermath, admission.gate)
+    await settle(aftermath, { ...admission.gate, breakers: capacity.breakers })
     return [...failed]
   }
 
@@ -153,8 +174,10 @@ export function launch(
       case 'relaunch': {
         const job = await ledger.jobs.get(message.jobKey)
         if (!job || !needsRunner(job) || job.runner !== message.after) return null
-        if (message.cause === 'retry' && !(await isLeftAlone(job, message))) return null
-        return prepareAgain(job, message.cause)
+        if (message.cause === 'replacement') return prepareAgain(job, 'replacement', undefined)
+        const former = await ledger.runners.get(message.after)
+        if (!(await isLeftAlone(job, former, message))) return null
+        return prepareAgain(job, former && lostForCapacity(former) ? 'capacity' : 'retry', former)
       }
     }
   }
@@ -189,43 +212,56 @@ export function launch(
       cause: 'job',
       runner: runnerName(config.marker, request.key, 1),
       replaces: null,
+      rerunOf: await rerunOf(ports, request),
     }
   }
 
   /** True when GitHub has given neither the job to a runner nor the runner to a job, and will not. */
-  async function isLeftAlone(job: Job, message: RelaunchMessage): Promise<boolean> {
+  async function isLeftAlone(
+    job: Job,
+    former: Runner | undefined,
+    message: RelaunchMessage,
+  ): Promise<boolean> {
     const news = await askGitHub(ports, job)
     if (news && news.kind !== 'queued') {
       // Its delivery is late, or was lost.
       await queues.send('events', [{ body: news }])
       return false
     }
-    const former = await ledger.runners.get(message.after)
     if (!former || former.job || (await deregister(ports, former)) === 'gone') return true
     await queues.send('launch', [{ body: message, delaySeconds: ASSIGNMENT_SECONDS }])
     return false
   }
 
-  async function prepareAgain(job: Job, cause: 'retry' | 'replacement'): Promise<Prepared | null> {
+  /** @param former the runner that the job has lost */
+  async function prepareAgain(
+    job: Job,
+    cause: Exclude<LaunchCause, 'job'>,
+    former: Runner | undefined,
+  ): Promise<Prepared | null> {
     const generation = (job.claim?.generation ?? 0) + 1
     const { starts } = config.limits
-    if (cause === 'retry' && generation - job.replacements > starts) {
-      const message = `${starts} runners were started for this job and none came to run it (limits.starts).`
+    const retries = generation - job.replacements - job.shortages - 1
+    if (cause === 'retry' && retries >= starts) {
+      const last = former?.stop ? ` The last one: ${stopWords(former.stop)}` : ''
+      const message = `${starts} runners were started for this job and none came to run it (limits.starts).${last}`
       return giveUp(job.request, 'start-failed', [
         { label: job.request.labels.join(', '), message, suggestion: null },
       ])
     }
     if (cause === 'replacement') metrics.count('RunnersReplaced')
     const candidate = candidateOf(job, runnerName(config.marker, job.key, generation), job.runner)
-    const heldBack = cause === 'replacement' ? replacementWait(job) : null
-    return candidate && { ...candidate, cause, ...(heldBack ? { heldBack } : {}) }
+    if (!candidate) return null
+    const caused = { ...candidate, cause }
+    const heldBack = cause === 'replacement' ? replacementWait(job) : waitBefore(job, caused, retries, former)
+    return { ...caused, ...(heldBack ? { heldBack } : {}) }
   }
 
   /**
    * Nothing is wrong with a job whose runners are taken time and again, and no runner was wasted: others ran on them. So
    * it waits longer and longer for one of its own, and meanwhile gets the first that is left over and fits.
    */
-  function replacementWait({ replacements }: Job): NonNullable<PlaceRequest['heldBack']> | null {
+  function replacementWait({ replacements }: Job): HeldBack | null {
     const beyond = replacements - config.limits.replacements
     if (beyond < 0) return null
     const wait = Math.min(LONGEST_REPLACEMENT_WAIT_MS, REPLACEMENT_WAIT_MS * 2 ** beyond)
@@ -235,6 +271,31 @@ export function launch(
       message: `Other jobs took ${taken} started for this one (limits.replacements): it gets the next that is left over, or one of its own later.`,
       notBefore: clock.now() + wait,
     }
+  }
+
+  /**
+   * A runner that came to nothing by itself is not followed by the next one at once: what is wrong may pass. Where there
+   * was no capacity the next kind is tried at once, if there is one.
+   */
+  function waitBefore(
+    job: Job,
+    candidate: Candidate,
+    retries: number,
+    former: Runner | undefined,
+  ): HeldBack | null {
+    if (!former?.stop || former.stopRequestedAt !== null) return null
+    // It waited for its ticket in vain: what was wrong was with the launch.
+    if (former.startedAt !== null && former.registration === null) return null
+    const scarce = candidate.cause === 'capacity'
+    if (scarce && after(orderOf(candidate, config), former.launch!.shape).length > 0) return null
+    const words = stopWords(former.stop)
+    const known = job.deferred?.runner === candidate.runner ? job.deferred.notBefore : null
+    const tries = scarce ? job.shortages + 1 : retries
+    const notBefore = known ?? clock.now() + backOffMs(RETRY_MS, LONGEST_RETRY_MS, tries, candidate.runner)
+    if (notBefore <= clock.now()) return null
+    return scarce
+      ? { reason: 'no-capacity', message: words, notBefore }
+      : { reason: 'start-failed', message: `The last runner came to no job: ${words}`, notBefore }
   }
 
   async function giveUp(request: JobRequest, code: RefuseCode, problems: readonly Problem[]): Promise<null> {
@@ -273,14 +334,18 @@ export function launch(
     candidate: Candidate,
     already: boolean,
     invocation: Invocation,
+    capacity: Capacity,
     aftermath: Aftermath,
   ): Promise<void> {
+    const { order, kinds, until, words } = await placesFor(ports, config, candidate, capacity)
+    const where: Where = { order, kinds, report: news => aftermath.reports.push(news) }
     const now = clock.now()
     let claimed: ReturnType<typeof claim> | undefined
     await create(ledger.jobs, candidate.request.key, current => {
       claimed = claim(
         current,
         candidate,
+        kinds,
         invocation.id,
         now,
         now + invocation.remainingMs() + LEASE_MARGIN_MS,
@@ -295,7 +360,17 @@ export function launch(
         return drop(candidate.runner, already, aftermath)
       case 'claimed': {
         const { job, claim: won, resumed } = claimed!
-        return finish(candidate, await startRunner(ports, config, job, won, resumed), already, aftermath)
+        return finish(
+          candidate,
+          await startRunner(ports, config, job, won, resumed, where),
+          already,
+          aftermath,
+        )
+      }
+      case 'no-capacity': {
+        const message = words.join(' ')
+        const notBefore = Math.max(until ?? 0, now + SHORTEST_SKIP_MS)
+        return putOff(candidate, { reason: 'no-capacity', message, notBefore }, aftermath)
       }
     }
   }
@@ -329,14 +404,8 @@ export function launch(
         aftermath.pauses.push({ scope: 'github', until: result.until })
         aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
         return
-      case 'deferred': {
-        const { reason, message, notBefore } = result
-        if (await defer(candidate, { reason, message, notBefore })) {
-          aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
-          aftermath.messages.push(wakeAt(notBefore))
-        } else aftermath.leaving.push(runner)
-        return
-      }
+      case 'deferred':
+        return putOff(candidate, result, aftermath)
       case 'refused':
         await giveUp(request, result.code, [
           { label: request.labels.join(', '), message: result.message, suggestion: null },
@@ -344,6 +413,18 @@ export function launch(
         // What was started before GitHub refused it is being stopped, and holds its place until then.
         return drop(runner, true, aftermath)
     }
+  }
+
+  /** The job waits until then, and holds no place meanwhile. */
+  async function putOff(
+    candidate: Candidate,
+    { reason, message, notBefore }: HeldBack,
+    aftermath: Aftermath,
+  ): Promise<void> {
+    if (await defer(candidate, { reason, message, notBefore })) {
+      aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
+      aftermath.messages.push(wakeAt(notBefore))
+    } else aftermath.leaving.push(candidate.runner)
   }
 
   /** A place that nobody needs is given back, unless a runner lives on it. */
@@ -373,16 +454,17 @@ export function launch(
   }
 
   async function settle(
-    { leaving, bills, stepBacks, pauses, messages }: Aftermath,
+    { leaving, bills, stepBacks, pauses, messages, reports }: Aftermath,
     gate: Gate,
   ): Promise<void> {
     let latest = gate
-    if (leaving.length + stepBacks.length + pauses.length > 0) {
+    const isNews = report(gate.breakers, reports) !== gate.breakers
+    if (leaving.length + stepBacks.length + pauses.length > 0 || isNews) {
       const changed = await changeGate(ledger, current => {
         let next = leave(current, leaving, bills)
         for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore)
         for (const { scope, until } of pauses) next = pause(next, scope, until)
-        return { gate: next }
+        return { gate: { ...next, breakers: report(next.breakers, reports) } }
       })
       latest = changed.gate
     }
@@ -420,6 +502,7 @@ function candidateOf(job: Job, runner: string, replaces: string | null): Candida
     cause,
     runner,
     replaces,
+    rerunOf: job.rerunOf,
   }
 }
 

@@ -7,6 +7,7 @@
 import type { Config } from './config.ts'
 import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
 import { readAwsEvent } from './core/aws-events.ts'
+import { type CapacityReport, kindKey, report } from './core/breaker.ts'
 import { launchOf } from './core/claim.ts'
 import {
   applyJobToRunner,
@@ -21,6 +22,7 @@ import {
 } from './core/lifecycle.ts'
 import { jobFor, pairAnew } from './core/pairing.ts'
 import { jobKeyOf, runnerOf } from './core/plan.ts'
+import { isReclaim, lostForCapacity, stopWords } from './core/stops.ts'
 import type { GitHubRunnerRef, Job, JobEvent, JobRequest, Runner, RunnerEvent } from './core/types.ts'
 import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
 import { checkEventsMessage } from './messages.ts'
@@ -28,15 +30,16 @@ import { patiently } from './patience.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { deregister } from './registration.ts'
+import { askForRerun, noteLoss } from './rerun.ts'
 import { changeGate, update } from './update.ts'
 
 interface Freed {
-  readonly runner: string
+  readonly runner: Runner
   readonly bill: Bill
   readonly record: QueueRecord
 }
 /** Told of a runner that has stopped, and what it did cost. */
-type Free = (runner: string, bill: Bill) => void
+type Free = (runner: Runner, bill: Bill) => void
 
 /** It stops runners and starts none. */
 export type LifecyclePorts = Omit<Ports, 'secrets' | 'compute'> & { readonly compute: Pick<Compute, 'stop'> }
@@ -91,6 +94,8 @@ export function lifecycle(
         return onRunner(message, free)
       case 'stop-if-idle':
         return onStopIfIdle(message.runner)
+      case 'rerun':
+        return askForRerun(ports, message.rerun)
     }
   }
 
@@ -110,6 +115,15 @@ export function lifecycle(
     })
     if (runner?.cost) await pay(runner)
     if (event.kind === 'completed' && !before?.completed) metrics.count('JobsCompleted')
+    if (
+      event.kind === 'completed' &&
+      runner?.launch?.shape.capacity === 'spot' &&
+      event.conclusion !== 'success'
+    ) {
+      // The stop of its runner may have been told since.
+      const latest = await ledger.runners.get(runner.name)
+      if (latest) await noteLoss(ports, config, job!.key, latest)
+    }
     const meant = before?.runner ?? null
     // Who lost this runner comes before who may have the runner that this job left.
     if (runner) await repair(runner, job!)
@@ -270,6 +284,8 @@ export function lifecycle(
     }
     const told = (await update(ledger.runners, event.runner, current => applyRunnerEvent(current, event)))!
     const runner = told.launch ? told : await withLaunch(told)
+    if (runner.job && runner.stop && isReclaim(runner.stop))
+      await noteLoss(ports, config, runner.job.key, runner)
     if (runner.stoppedAt === null) return
     if (runner.launch === null) {
       metrics.count('RunnersUnknown')
@@ -280,7 +296,7 @@ export function lifecycle(
         providerId,
       })
     }
-    free(runner.name, billOf(runner, runner.stoppedAt))
+    free(runner, billOf(runner, runner.stoppedAt))
     if (event.stoppedAt !== null) metrics.count('RunnersStopped')
     if (runner.job) await pay(runner)
     else await cleanUp(runner)
@@ -323,16 +339,28 @@ export function lifecycle(
 
   /** Gives the places of stopped runners back, and wakes who waits for one. */
   async function giveBack(freed: readonly Freed[]): Promise<string[]> {
-    const runners = freed.map(({ runner }) => runner)
-    const bills = new Map(freed.map(({ runner, bill }) => [runner, bill]))
+    const names = freed.map(({ runner }) => runner.name)
+    const bills = new Map(freed.map(({ runner, bill }) => [runner.name, bill]))
+    const reports = freed.flatMap(({ runner }) => capacityReport(runner))
     const failed = await eachRecord([freed[0]!.record], log, async () => {
-      const { gate } = await changeGate(ledger, current => ({ gate: leave(current, runners, bills) }))
+      const { gate } = await changeGate(ledger, current => ({
+        gate: { ...leave(current, names, bills), breakers: report(current.breakers, reports) },
+      }))
       if (!isAnyoneWaiting(gate)) return
       await refillGate(ports, config, gate)
       await queue.send('launch', [{ body: { kind: 'wake' } satisfies LaunchMessage }])
     })
     return failed.length > 0 ? freed.map(item => item.record.id) : []
   }
+}
+
+/** What a runner that stopped says about its kind of capacity. */
+function capacityReport(runner: Runner): CapacityReport[] {
+  const { launch, name, startedAt, stop, stoppedAt } = runner
+  if (!launch) return []
+  const news = { kind: kindKey(launch.shape), runner: name, id: name }
+  if (lostForCapacity(runner)) return [{ ...news, result: 'failed', at: stoppedAt!, words: stopWords(stop!) }]
+  return startedAt === null || (stop && isReclaim(stop)) ? [] : [{ ...news, result: 'ran', at: startedAt }]
 }
 
 function read(body: unknown): EventsMessage | RunnerEvent | null {
@@ -351,6 +379,8 @@ function recordKey(record: QueueRecord): string {
     case 'runner':
     case 'stop-if-idle':
       return message.runner
+    case 'rerun':
+      return message.rerun
     case 'queued':
     case 'waiting':
     case 'in_progress':

@@ -27,6 +27,7 @@ const EVENTS: Readonly<Record<EventsMessage['kind'], Shape>> = {
     typeof message.conclusion === 'string' &&
     (message.runner === null || isRunner(message.runner)),
   'stop-if-idle': ({ runner }) => typeof runner === 'string',
+  rerun: ({ rerun }) => typeof rerun === 'string',
 }
 
 /** @throws TornadeError message-invalid, for what is no message of the launch queue */

@@ -12,6 +12,7 @@ import type {
   JobRequest,
   JobState,
   RepositoryRef,
+  Rerun,
   Runner,
   StartRequest,
 } from './core/types.ts'
@@ -45,6 +46,8 @@ export type MetricName =
   | 'JobsCompleted'
   | 'RunnersReplaced'
   | 'StartFailures'
+  | 'JobsLostToSpot'
+  | 'JobsRunAgain'
   | 'RunnersStopped'
   | 'MessagesFailed'
   /** Events of AWS about what is no runner. */
@@ -122,6 +125,13 @@ export interface GitHubRun {
   readonly headRepositoryId: number | null
   readonly path: string
 }
+export type RerunOutcome =
+  | { readonly outcome: 'started' }
+  /** The run has other jobs that have not ended. */
+  | { readonly outcome: 'running' }
+  | { readonly outcome: 'gone' }
+  /** It can never be run again, for example because it is a month old. */
+  | { readonly outcome: 'failed'; readonly message: string }
 /** @throws TornadeError github-paused, with what `Paused` says, where a rate limit stands in the way */
 export interface GitHub {
   /** POST /repos/{o}/{r}/actions/runners/generate-jitconfig */
@@ -137,8 +147,18 @@ export interface GitHub {
   getJob(scope: GitHubScope, jobId: number): Promise<GitHubJob | null>
   /** GET /repos/{o}/{r}/actions/runs/{id} */
   getRun(scope: GitHubScope, runId: number): Promise<GitHubRun | null>
+  /**
+   * `run_attempt` of the run as it is now: 1, and one more each time that it, or a part of it, is run again; null when
+   * there is no such run.
+   */
+  runAttempt(scope: GitHubScope, runId: number): Promise<number | null>
   /** POST /repos/{o}/{r}/actions/runs/{id}/cancel; a finished run is no error. */
   cancelRun(scope: GitHubScope, runId: number): Promise<void>
+  /**
+   * POST /repos/{o}/{r}/actions/jobs/{id}/rerun: the job and those that depend on it, as the next attempt of the run, once
+   * all of the run has ended.
+   */
+  rerunJob(scope: GitHubScope, jobId: number): Promise<RerunOutcome>
   /** A failed check run, found again by `externalId`: a second call with the same id changes nothing. */
   reportRefusal(
     scope: GitHubScope,
@@ -195,6 +215,10 @@ export interface Ledger {
     open(query: { readonly repositoryId?: number }): Promise<readonly Runner[]>
     page(query: { readonly cursor?: string; readonly limit: number }): Promise<Page<Runner>>
   }
+  readonly reruns: Store<Rerun> & {
+    /** Re-runs that GitHub is still to be asked for. May lag behind writes. */
+    open(query: { readonly limit: number }): Promise<readonly Rerun[]>
+  }
   readonly gate: { get(): Promise<Gate>; put(gate: Gate): Promise<Put<Gate>> }
 }
 
@@ -228,3 +252,5 @@ export type EventsMessage =
   | JobEvent
   /** Ask again whether a deregistered runner is still without a job, and stop it if so. */
   | { readonly kind: 'stop-if-idle'; readonly runner: string }
+  /** A job was lost to Spot: ask GitHub to run it again, or ask once more. */
+  | { readonly kind: 'rerun'; readonly rerun: string }

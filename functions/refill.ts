@@ -18,11 +18,11 @@ import { changeGate } from './update.ts'
 /** More than the gate takes at once, because some of them may hold a place by now or wait for their time. */
 const JOBS_LOOKED_AT = 100
 
-type PlaceConfig = Pick<Config, 'marker' | 'priority' | 'region'>
+type PlaceConfig = Pick<Config, 'fallback' | 'marker' | 'priority' | 'region'>
 
 /** What a job asks the gate for. */
 export function placeRequest(
-  config: Pick<Config, 'priority' | 'region'>,
+  config: Pick<Config, 'fallback' | 'priority' | 'region'>,
   { runner, request, spec, queuedAt }: Pick<Candidate, 'runner' | 'request' | 'spec' | 'queuedAt'>,
   by: string,
 ): PlaceRequest {
@@ -36,7 +36,7 @@ export function placeRequest(
     priority: priorityOf(config, name),
     since: queuedAt,
     by,
-    reserveMicroUsd: reservation(spec, config.region),
+    reserveMicroUsd: reservation(spec, config.region, config.fallback),
   }
 }
 

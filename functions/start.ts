@@ -3,11 +3,13 @@
  * JIT config, which no other call to GitHub must precede, then the ticket that only this task can take.
  */
 import type { Config } from './config.ts'
+import { backOffMs } from './core/backoff.ts'
+import { type CapacityReport, includes, kindKey } from './core/breaker.ts'
 import { launchOf, nextAttempt, released } from './core/claim.ts'
 import { pauseAskedFor } from './core/errors.ts'
 import { isLostTo, needsRunner, newRunner, priced } from './core/lifecycle.ts'
-import { firstCapacity, nextCapacity, registrationName } from './core/plan.ts'
-import type { Claim, Job, Runner } from './core/types.ts'
+import { after, registrationName } from './core/plan.ts'
+import type { CapacityKind, Claim, Job, Runner } from './core/types.ts'
 import type { GitHubScope, JitOutcome, Ports } from './ports.ts'
 import type { RefuseCode } from './refuse.ts'
 import { create, update } from './update.ts'
@@ -38,6 +40,18 @@ const TICKET_LIFE_MS = 15 * 60_000
 /** Names tried for one runner: each is taken only where a crash lost the JIT config of the one before. */
 const MINTS = 5
 const THROTTLE_MS = 5_000
+const LONGEST_THROTTLE_MS = 60_000
+const SCARCE_MS = 20_000
+const LONGEST_SCARCE_MS = 300_000
+
+/** Where the job may be started. */
+export interface Where {
+  /** All kinds for it, the first choice first, and those of them that may be tried now. */
+  readonly order: readonly CapacityKind[]
+  readonly kinds: readonly CapacityKind[]
+  /** Is told how each kind did. */
+  readonly report: (news: CapacityReport) => void
+}
 
 /** @param resumed an earlier invocation may have sent the request of this claim */
 export async function startRunner(
@@ -46,13 +60,14 @@ export async function startRunner(
   job: Job,
   claim: Claim,
   resumed: boolean,
+  where: Where,
 ): Promise<StartResult> {
   const before = resumed ? await ports.ledger.runners.get(claim.runner) : undefined
   if (before && isLostTo(before, job.key)) return { outcome: 'lost' }
   if (before && (before.job || (await isArmed(ports, before)))) return { outcome: 'not-needed' }
   // It has waited for its ticket in vain, and is gone.
   if (before?.startedAt && ports.clock.now() - before.startedAt > TICKET_WAIT_MS) return { outcome: 'lost' }
-  const started = await startTask(ports, job, claim)
+  const started = await startTask(ports, job, claim, where)
   if (started.outcome !== 'started') return started
   return arm(ports, config, job, started.claim, started)
 }
@@ -66,44 +81,52 @@ async function isArmed({ clock, tickets }: StartPorts, runner: Runner): Promise<
 type TaskResult = Extract<StartResult, { outcome: 'deferred' | 'refused' | 'not-needed' }>
 type StartedTask = { outcome: 'started'; claim: Claim; providerId: string; ticketKey: string }
 
-async function startTask(ports: StartPorts, job: Job, first: Claim): Promise<TaskResult | StartedTask> {
+async function startTask(
+  ports: StartPorts,
+  job: Job,
+  first: Claim,
+  { order, kinds, report }: Where,
+): Promise<TaskResult | StartedTask> {
   const { clock, compute, log, metrics } = ports
-  const spec = job.spec!
   let claim = first
   for (;;) {
-    const outcome = await compute.start(claim.request)
-    if (outcome.outcome === 'started') return { ...outcome, claim }
+    const { request, runner } = claim
+    const outcome = await compute.start(request)
+    const news = { kind: kindKey(request.shape), runner, id: request.token, at: clock.now() }
+    if (outcome.outcome === 'started') {
+      report({ ...news, result: 'taken' })
+      return { ...outcome, claim }
+    }
     metrics.count('StartFailures')
-    log.warn('runner not started', { runner: claim.runner, kind: outcome.kind, reason: outcome.message })
+    log.warn('runner not started', { runner, kind: outcome.kind, reason: outcome.message })
     if (outcome.kind === 'permanent')
       return { outcome: 'refused', code: 'provider-refused', message: outcome.message }
+    const { message } = outcome
+    const wait = (firstMs: number, longestMs: number) =>
+      clock.now() + backOffMs(firstMs, longestMs, claim.attempt, runner)
     if (outcome.kind === 'throttled') {
-      await saveClaim(ports, job.key, released(nextAttempt(claim, spec, claim.request.shape.capacity)))
+      await saveClaim(ports, job.key, released({ ...claim, refused: true }))
       return {
         outcome: 'deferred',
         reason: 'throttled',
-        message: outcome.message,
-        notBefore: clock.now() + THROTTLE_MS,
+        message,
+        notBefore: wait(THROTTLE_MS, LONGEST_THROTTLE_MS),
       }
     }
-    const next = nextCapacity(spec, claim.request.shape.capacity)
-    if (next === undefined) {
-      await saveClaim(ports, job.key, released(nextAttempt(claim, spec, firstCapacity(spec))))
+    report({ ...news, result: 'refused', words: message })
+    const next = after(order, request.shape).find(kind => includes(kinds, kind))
+    if (!next) {
+      await saveClaim(ports, job.key, released({ ...claim, refused: true }))
       return {
         outcome: 'deferred',
         reason: 'no-capacity',
-        message: outcome.message,
-        notBefore: clock.now() + backOffMs(claim.attempt),
+        message,
+        notBefore: wait(SCARCE_MS, LONGEST_SCARCE_MS),
       }
     }
-    claim = nextAttempt(claim, spec, next)
+    claim = nextAttempt(claim, job.spec!, next)
     if (!(await saveClaim(ports, job.key, claim))) return { outcome: 'not-needed' }
   }
-}
-
-/** 15 s, 30 s, 1 min, 2 min, then every 5 minutes. */
-function backOffMs(attempts: number): number {
-  return Math.min(300_000, 15_000 * 2 ** Math.min(attempts - 1, 10))
 }
 
 /** Writes the claim if it is still this runner's; false when the job went on without it. */

@@ -21,17 +21,19 @@ export type SweepPorts = Pick<Ports, 'clock' | 'github' | 'ledger' | 'log' | 'qu
 
 /** Jobs looked at in one sweep, oldest first. */
 const JOBS_PER_SWEEP = 2000
+const RERUNS_PER_SWEEP = 100
 
 export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
   const { clock, compute, ledger, log, queue } = ports
 
   return async () => {
-    const [jobs, runners, gate] = await Promise.all([
+    const [jobs, runners, gate, reruns] = await Promise.all([
       ledger.jobs.open({ limit: JOBS_PER_SWEEP }),
       ledger.runners.open({}),
       ledger.gate.get(),
+      ledger.reruns.open({ limit: RERUNS_PER_SWEEP }),
     ])
-    for (const action of sweepActions({ jobs, runners, gate }, config, clock.now())) {
+    for (const action of sweepActions({ jobs, runners, gate, reruns }, config, clock.now())) {
       try {
         await act(action)
       } catch (error) {
@@ -68,6 +70,8 @@ export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
       }
       case 'release':
         return eventsQueue({ kind: 'stop-if-idle', runner: action.runner })
+      case 'rerun':
+        return eventsQueue({ kind: 'rerun', rerun: action.rerun })
       case 'stop':
         await compute.stop(action.providerId, action.reason)
         await update(

@@ -7,7 +7,14 @@
  * (https://github.com/orgs/community/discussions/209463). Jobs have no dependents and no timeouts of their own. Calls
  * have no latency, no rate limits and no failures; whoever wants those wraps the port, or `deliver`.
  */
-import type { GitHub, GitHubJob, GitHubRun, GitHubScope, JitOutcome } from '../functions/ports.ts'
+import type {
+  GitHub,
+  GitHubJob,
+  GitHubRun,
+  GitHubScope,
+  JitOutcome,
+  RerunOutcome,
+} from '../functions/ports.ts'
 import type { LocalClock } from './clock.ts'
 import { type AdoptedPayload, readPayload } from './github-adopt.ts'
 import { Dispatch } from './github-dispatch.ts'
@@ -258,10 +265,20 @@ export class GitHubDouble implements GitHub {
     return run && run.repositoryId === scope.repository.id ? run.facts : null
   }
 
+  async runAttempt(scope: GitHubScope, runId: number): Promise<number | null> {
+    const run = this.#runs.get(runId)
+    return run && run.repositoryId === scope.repository.id ? run.attempt : null
+  }
+
   async cancelRun(scope: GitHubScope, runId: number): Promise<void> {
     const run = this.#runs.get(runId)
     if (run?.repositoryId !== scope.repository.id) return
     for (const record of [...run.open]) this.#cancel(record)
+  }
+
+  async rerunJob(scope: GitHubScope, jobId: number): Promise<RerunOutcome> {
+    if (this.#latest.get(jobId)?.job.repository.id !== scope.repository.id) return { outcome: 'gone' }
+    return this.runAgain(jobId) ? { outcome: 'started' } : { outcome: 'running' }
   }
 
   async reportRefusal(

@@ -16,9 +16,9 @@ export function withLatency(clock: LocalClock, ports: Ports): Ports {
   }
 }
 
-function slowLedger(clock: LocalClock, { jobs, runners, gate }: Ledger): Ledger {
-  const ms = LATENCY.ledger
-  return { jobs: slow(clock, jobs, ms), runners: slow(clock, runners, ms), gate: slow(clock, gate, ms) }
+function slowLedger(clock: LocalClock, { jobs, runners, reruns, gate }: Ledger): Ledger {
+  const slowly = <T extends object>(store: T) => slow(clock, store, LATENCY.ledger)
+  return { jobs: slowly(jobs), runners: slowly(runners), reruns: slowly(reruns), gate: slowly(gate) }
 }
 
 /** The same port; every call takes effect halfway through its time. */

@@ -4,7 +4,7 @@
  */
 import { EMPTY_GATE } from '../functions/core/admission.ts'
 import { isFinal, jobState } from '../functions/core/lifecycle.ts'
-import type { Gate, Job, Runner } from '../functions/core/types.ts'
+import type { Gate, Job, Rerun, Runner } from '../functions/core/types.ts'
 import type { JobQuery, Ledger, Page, Put } from '../functions/ports.ts'
 
 export class LocalLedger implements Ledger {
@@ -17,6 +17,11 @@ export class LocalLedger implements Ledger {
     runner => runner.name,
     runner => runner.stoppedAt === null,
     runner => runner.launch?.repository.id ?? null,
+  )
+  readonly #reruns = new Items<Rerun>(
+    rerun => rerun.key,
+    rerun => rerun.outcome === null,
+    rerun => rerun.repository.id,
   )
   readonly #onJob: (job: Job, before: Job | undefined) => void
   #gate: Gate = EMPTY_GATE
@@ -50,6 +55,12 @@ export class LocalLedger implements Ledger {
     put: async runner => this.#runners.put(runner),
     open: async ({ repositoryId }) => [...this.#runners.open(repositoryId)],
     page: async query => this.#runners.page(query, () => true),
+  }
+
+  readonly reruns: Ledger['reruns'] = {
+    get: async key => this.#reruns.get(key),
+    put: async rerun => this.#reruns.put(rerun),
+    open: async ({ limit }) => [...this.#reruns.open(undefined)].slice(0, limit),
   }
 
   readonly gate: Ledger['gate'] = {

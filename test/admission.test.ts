@@ -506,16 +506,18 @@ describe('a spend cap', () => {
 
 describe('a reservation', () => {
   it('is the longest life and what ending it takes, at the price of the dearest capacity', () => {
-    const onDemand = reservation(spec({ timeoutMinutes: 55 }), 'us-east-1')
+    const onDemand = reservation(spec({ timeoutMinutes: 55 }), 'us-east-1', ['on-demand'])
     expect(onDemand).toBe(103_740)
-    expect(reservation(spec({ timeoutMinutes: 55, capacity: 'spot' }), 'us-east-1')).toBe(onDemand)
-    expect(reservation(spec({ timeoutMinutes: 55, capacity: 'spot-only' }), 'us-east-1')).toBeLessThan(
+    expect(reservation(spec({ timeoutMinutes: 55, capacity: 'spot' }), 'us-east-1', ['on-demand'])).toBe(
       onDemand,
     )
+    expect(
+      reservation(spec({ timeoutMinutes: 55, capacity: 'spot-only' }), 'us-east-1', ['on-demand']),
+    ).toBeLessThan(onDemand)
   })
 
   it('of an unknown price is nothing', () => {
-    expect(reservation(spec(), 'eu-north-1')).toBe(0)
+    expect(reservation(spec(), 'eu-north-1', ['on-demand'])).toBe(0)
   })
 })
 

@@ -12,9 +12,11 @@ import {
   inProgress,
   job,
   launch,
+  ON_DEMAND,
   RUNNER,
   request,
   runner,
+  SPOT,
   spec,
   T0,
 } from './support/facts.ts'
@@ -31,13 +33,14 @@ function candidate(over: Partial<Candidate> = {}): Candidate {
     cause: 'job',
     queuedAt: T0,
     replaces: null,
+    rerunOf: null,
     ...over,
   }
 }
 const replacement = (over: Partial<Candidate> = {}) =>
   candidate({ runner: SECOND_RUNNER, generation: 2, cause: 'replacement', replaces: RUNNER, ...over })
 const take = (current: Job | undefined, wanted = candidate(), owner = 'me', now = T0) =>
-  claim(current, wanted, owner, now, LEASE)
+  claim(current, wanted, [ON_DEMAND], owner, now, LEASE)
 
 /** A job whose first runner is claimed, until `leaseUntil`. */
 const launching = (leaseUntil = LEASE, over: Partial<Job> = {}) =>
@@ -93,8 +96,26 @@ describe('a claim', () => {
     })
   })
 
+  it('that was refused for good is followed by a new request, for another kind', () => {
+    const refused = launching(0, { claim: released({ ...claimOf(), refused: true }) })
+    const result = claim(refused, candidate(), [SPOT, ON_DEMAND], 'me', T0, LEASE)
+    expect(result).toMatchObject({
+      outcome: 'claimed',
+      resumed: false,
+      claim: { attempt: 2, generation: 1, request: { token: `${RUNNER}-t2`, shape: { capacity: 'spot' } } },
+    })
+    expect(result.outcome === 'claimed' && 'refused' in result.claim).toBe(false)
+  })
+
+  it('needs a kind of capacity for a new request, and none to carry on an old one', () => {
+    const without = (current: Job | undefined) => claim(current, candidate(), [], 'me', T0, LEASE).outcome
+    expect(without(undefined)).toBe('no-capacity')
+    expect(without(launching(0, { claim: released({ ...claimOf(), refused: true }) }))).toBe('no-capacity')
+    expect(without(launching(0, { claim: released(claimOf()) }))).toBe('claimed')
+  })
+
   it('that was released is carried on at once', () => {
-    const free = launching(0, { claim: released(nextAttempt(claimOf(), spec(), 'spot')) })
+    const free = launching(0, { claim: released(nextAttempt(claimOf(), spec(), SPOT)) })
     expect(take(free)).toMatchObject({
       outcome: 'claimed',
       resumed: true,
@@ -160,7 +181,7 @@ describe('of any number of claims on one job', () => {
         for (const { owner, wanted, after, end } of steps) {
           now += after * 1000
           const before = known?.claim
-          const result = claim(known, wanted, owner, now, now + 90_000)
+          const result = claim(known, wanted, [ON_DEMAND], owner, now, now + 90_000)
           if (result.outcome === 'claimed') {
             if (before && before.leaseUntil > now && before.owner !== owner)
               expect(result.claim.generation).toBeGreaterThan(before.generation)

@@ -88,6 +88,8 @@ describe('what it says', () => {
       runner: { lifeMinutes: 360, idleMinutes: 5 },
       labelMistakes: 'cancel',
       forks: 'refuse',
+      fallback: ['on-demand'],
+      rerunAfterReclaim: true,
     })
   })
 
@@ -177,6 +179,22 @@ sizes: { huge: [32cpu] }
       'tornade.yml: spend counts nothing in eu-north-1, whose prices are unknown (docs/costs.md)',
     ])
   })
+
+  test.each([
+    ['fallback: []', { fallback: [] }],
+    ['fallback: [on-demand, codebuild]', { fallback: ['on-demand', 'codebuild'] }],
+    ['rerunAfterReclaim: false', { rerunAfterReclaim: false }],
+    ['rerunAfterReclaim: with-role', { rerunAfterReclaim: 'with-role' }],
+  ])('where jobs go without capacity, and what is run again: %s', (text, expected) => {
+    expect(parseConfig(text, 'tornade.yml').config).toEqual({ ...DEFAULT_CONFIG, ...expected })
+  })
+
+  test.each(['fallback: [spot]', 'fallback: on-demand', 'rerunAfterReclaim: sometimes'])(
+    'but nothing else: %s',
+    text => {
+      expect(() => parseConfig(text, 'tornade.yml')).toThrow(/tornade.yml has a fault/)
+    },
+  )
 
   test('a part of limits leaves the others as they are', () => {
     const { config } = parseConfig('limits: { cpu: 4 }\nrunner: { idle: 10m }', 'tornade.yml')

@@ -57,6 +57,7 @@ function runner(over: Partial<Runner> = {}): Runner {
     ticketKey: null,
     pullStartedAt: at(0),
     startedAt: null,
+    stoppingAt: null,
     stoppedAt: null,
     stop: null,
     for: null,

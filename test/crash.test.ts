@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import { jobState } from '../functions/core/lifecycle.ts'
 import type { Ports } from '../functions/ports.ts'
+import type { ComputeFaults } from '../local/compute.ts'
 import type { World } from '../local/world.ts'
 import {
   busyDay,
@@ -68,6 +69,11 @@ interface Scene {
   /** Start calls that answer that there is no capacity. */
   readonly refusedStarts?: number
   readonly play: (world: World) => void
+  readonly computeFaults?: ComputeFaults
+  /** For one job; 3 where nothing is said. */
+  readonly mostRunners?: number
+  /** How its jobs end, where that is not with success. */
+  readonly ends?: readonly string[]
 }
 
 const SCENES: Readonly<Record<string, Scene>> = {
@@ -102,12 +108,49 @@ const SCENES: Readonly<Record<string, Scene>> = {
     play: ({ github }) =>
       github.queue(job(1, { labels: ['tornade', 'spot'], script: { durationMs: MINUTE } })),
   },
+  'a runner that does not start': {
+    runners: 1,
+    computeFaults: {
+      fate: ({ runner }) =>
+        runner.endsWith('-1')
+          ? { kind: 'fails-to-start', at: 'pull', reason: 'CannotPullContainerError' }
+          : null,
+    },
+    play: ({ github }) => github.queue(job(1, { script: { durationMs: MINUTE } })),
+  },
+  'a task that finds no capacity': {
+    runners: 1,
+    // Where a crash costs the second one, the third is tried on Spot again.
+    mostRunners: 4,
+    computeFaults: {
+      fate: ({ shape }) =>
+        shape.capacity === 'spot'
+          ? { kind: 'fails-to-start', at: 'provision', reason: 'Capacity is unavailable at this time.' }
+          : null,
+    },
+    play: ({ github }) =>
+      github.queue(job(1, { labels: ['tornade', 'spot'], script: { durationMs: MINUTE } })),
+  },
+  'a job that Spot ends': {
+    runners: 2,
+    computeFaults: { fate: () => ({ kind: 'reclaimed', afterMs: 6 * MINUTE }) },
+    play: ({ github }) => {
+      github.queue(job(1, { labels: ['tornade', 'spot'], script: { durationMs: 12 * MINUTE } }))
+      // Its run lasts for longer, so that GitHub has to be asked more than once.
+      github.queue(job(2, { runId: 900_001, script: { durationMs: 13 * MINUTE } }))
+    },
+    ends: ['1-1 cancelled, lost to spot', '2-1 success', '40000000001-2 success, re-run of 1-1'],
+  },
 }
 
 /** Plays a scene with one crash; answers everything that is wrong in the end. */
-async function run({ runners, refusedStarts = 0, play }: Scene, crash: Crash): Promise<readonly string[]> {
+async function run(
+  { runners, refusedStarts = 0, play, computeFaults, mostRunners = 3, ends }: Scene,
+  crash: Crash,
+): Promise<readonly string[]> {
   let starts = 0
   const s = await stack({
+    ...(computeFaults ? { computeFaults } : {}),
     config: { limits: { runners } },
     wrapPorts: (ports, name) => {
       const scarce: Ports = {
@@ -124,10 +167,18 @@ async function run({ runners, refusedStarts = 0, play }: Scene, crash: Crash): P
   })
   play(s.world)
   await untilQuiet(s, 3 * HOUR)
-  return [...(await leftovers(s)), ...(await failures(s))]
+  return [...(await leftovers(s)), ...(ends ? await otherEnds(s, ends) : await failures(s, mostRunners))]
 }
 
-async function failures({ world }: Stack): Promise<string[]> {
+async function otherEnds({ world }: Stack, wanted: readonly string[]): Promise<string[]> {
+  const ends = (await jobs(world)).map(({ key, completed, lostTo, rerunOf }) => {
+    const lost = lostTo === null ? '' : `, lost to ${lostTo}`
+    return `${key} ${completed?.conclusion}${lost}${rerunOf === null ? '' : `, re-run of ${rerunOf}`}`
+  })
+  return ends.toSorted().join('; ') === wanted.join('; ') ? [] : ends
+}
+
+async function failures({ world }: Stack, mostRunners: number): Promise<string[]> {
   const faults: string[] = []
   for (const one of await jobs(world)) {
     const state = jobState(one)
@@ -135,7 +186,7 @@ async function failures({ world }: Stack): Promise<string[]> {
     if (state !== 'completed' && state !== 'cancelled') faults.push(`job ${one.key} is ${state}`)
     if (state === 'completed' && one.completed?.conclusion !== 'success')
       faults.push(`job ${one.key} did not succeed`)
-    if (started.length > 3) faults.push(`job ${one.key} has the runners ${started.join(', ')}`)
+    if (started.length > mostRunners) faults.push(`job ${one.key} has the runners ${started.join(', ')}`)
   }
   return faults
 }

@@ -191,7 +191,7 @@ describe('GET /api/jobs', () => {
     expect(Object.keys(jobs[1])).toEqual(
       words(`
         jobId attempt repository workflow labels outcome conclusion reason runner queueSeconds
-        runSeconds costUsd githubHostedUsd state createdAt queuedAt startedAt completedAt
+        runSeconds costUsd githubHostedUsd state createdAt queuedAt startedAt completedAt lostTo rerunOf
       `),
     )
     expect(jobs[0]).toMatchObject({ jobId: 2, state: 'queued', outcome: null, runner: null })

@@ -323,6 +323,7 @@ const anyEvent: fc.Arbitrary<Told> = fc.oneof(
     providerId: fc.string(),
     pullStartedAt: maybeTime,
     startedAt: maybeTime,
+    stoppingAt: maybeTime,
     stoppedAt: maybeTime,
     stop: fc.option(fc.record({ code: fc.string(), reason: fc.string() })),
   }),

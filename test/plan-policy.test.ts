@@ -2,12 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RUNNER_VARIABLE, readAwsEvent } from '../functions/core/aws-events.ts'
 import {
-  capacities,
-  firstCapacity,
   fits,
   generationOf,
   jobKeyOf,
-  nextCapacity,
   registrationName,
   runnerName,
   runnerOf,
@@ -17,32 +14,11 @@ import {
 import { isFork, type RoleRule, type RunFacts, roleViolation } from '../functions/core/policy.ts'
 import { refusalReport } from '../functions/core/refusal.ts'
 import { clean, TEXT_LIMIT } from '../functions/core/text.ts'
-import { request, spec } from './support/facts.ts'
-
-describe('capacity', () => {
-  it.each([
-    ['on-demand', ['on-demand']],
-    ['spot', ['spot', 'on-demand']],
-    ['spot-only', ['spot']],
-    [null, [null]],
-  ] as const)('of %s is tried in the order %j, and no further', (capacity, order) => {
-    const wanted = spec({ capacity, compute: capacity === null ? 'codebuild' : 'fargate' })
-    expect(capacities(wanted)).toEqual(order)
-    expect(firstCapacity(wanted)).toBe(order[0])
-    const walked = []
-    for (
-      let next: ReturnType<typeof nextCapacity> = order[0];
-      next !== undefined;
-      next = nextCapacity(wanted, next)
-    )
-      walked.push(next)
-    expect(walked).toEqual(order)
-  })
-})
+import { CODEBUILD, request, SPOT, spec } from './support/facts.ts'
 
 describe('what a spec is started as', () => {
   it('is the spec itself on Fargate', () => {
-    expect(shapeOf(spec({ cpu: 4, memoryGiB: 16, diskGiB: 50 }), 'spot')).toEqual({
+    expect(shapeOf(spec({ cpu: 4, memoryGiB: 16, diskGiB: 50 }), SPOT)).toEqual({
       arch: 'x64',
       compute: 'fargate',
       capacity: 'spot',
@@ -55,7 +31,7 @@ describe('what a spec is started as', () => {
 
   it('is the smallest type that holds it on CodeBuild', () => {
     const build = (over: Parameters<typeof spec>[0]) =>
-      shapeOf(spec({ compute: 'codebuild', capacity: null, ...over }), null)
+      shapeOf(spec({ compute: 'codebuild', capacity: null, ...over }), CODEBUILD)
     expect(build({ cpu: 2, memoryGiB: 4 })).toMatchObject({
       computeType: 'BUILD_GENERAL1_SMALL',
       capacity: null,
@@ -72,15 +48,13 @@ describe('what a spec is started as', () => {
   })
 
   it('that no CodeBuild type holds is a fault of the caller', () => {
-    expect(() => shapeOf(spec({ compute: 'codebuild', capacity: null, memoryGiB: 1000 }), null)).toThrow(
+    expect(() => shapeOf(spec({ compute: 'codebuild', capacity: null, memoryGiB: 1000 }), CODEBUILD)).toThrow(
       'no CodeBuild type holds 2 vCPU, 1000 GiB and 20 GiB of disk',
     )
   })
 
   it('is asked for under a token of its own for every try', () => {
-    const tokens = [1, 2, 3].map(
-      attempt => startRequest(spec(), 7001, 'tornade-41-1-1', attempt, 'spot').token,
-    )
+    const tokens = [1, 2, 3].map(attempt => startRequest(spec(), 7001, 'tornade-41-1-1', attempt, SPOT).token)
     expect(new Set(tokens).size).toBe(3)
     // ECS: at most 64 characters, ASCII 33 to 126.
     const longest = startRequest(
@@ -88,7 +62,7 @@ describe('what a spec is started as', () => {
       7001,
       runnerName('a'.repeat(20), '99999999999999-999', 99),
       99,
-      'spot',
+      SPOT,
     ).token
     expect(longest).toMatch(/^[\x21-\x7e]{1,64}$/)
   })
@@ -370,6 +344,7 @@ describe('an event of ECS', () => {
       providerId: arn,
       pullStartedAt: Date.UTC(2026, 10, 2, 9, 0, 12, 500),
       startedAt: Date.UTC(2026, 10, 2, 9, 0, 30),
+      stoppingAt: null,
       stoppedAt: null,
       stop: null,
     })
@@ -399,7 +374,11 @@ describe('an event of ECS', () => {
       stopCode: 'SpotInterruption',
       stoppedReason: 'Your Spot Task was interrupted.',
     }
-    expect(readAwsEvent(event(warning))).toMatchObject({ stoppedAt: null, stop: null })
+    expect(readAwsEvent(event(warning))).toMatchObject({
+      stoppingAt: Date.UTC(2026, 10, 2, 9, 3),
+      stoppedAt: null,
+      stop: { code: 'SpotInterruption', reason: 'Your Spot Task was interrupted.' },
+    })
   })
 
   it('of a task that never ran has a stop and no start', () => {
@@ -464,6 +443,7 @@ describe('an event of CodeBuild', () => {
       providerId: id,
       pullStartedAt: START,
       startedAt: START,
+      stoppingAt: null,
       stoppedAt: null,
       stop: null,
     })

@@ -764,7 +764,11 @@ describe('a runner that does not do its part', () => {
       refused: {
         code: 'start-failed',
         problems: [
-          { message: '4 runners were started for this job and none came to run it (limits.starts).' },
+          {
+            message:
+              '4 runners were started for this job and none came to run it (limits.starts). ' +
+              'The last one: Essential container in task exited (EssentialContainerExited)',
+          },
         ],
       },
     })

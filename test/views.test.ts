@@ -105,7 +105,10 @@ function ran(run: Run): { job: Job; runner: Runner } {
   }
   let job = applyToJob(undefined, { kind: 'queued', at: at(1), request })
   job = { ...applyToJob(job, started), runner: name }
-  runner = applyJobToRunner(applyRunnerEvent(runner, { ...facts, stoppedAt: null, stop: null }), started)
+  runner = applyJobToRunner(
+    applyRunnerEvent(runner, { ...facts, stoppingAt: null, stoppedAt: null, stop: null }),
+    started,
+  )
   if (run.completed !== null) {
     const completed: JobEvent = {
       kind: 'completed',
@@ -121,6 +124,7 @@ function ran(run: Run): { job: Job; runner: Runner } {
   if (run.stopped !== null) {
     runner = applyRunnerEvent(runner, {
       ...facts,
+      stoppingAt: null,
       stoppedAt: at(run.stopped),
       stop: { code: 'EssentialContainerExited', reason: '' },
     })
@@ -263,11 +267,11 @@ describe('jobView', () => {
       stopped: 80,
       conclusion: 'failure',
     })
-    const taken: Runner = {
-      ...runner,
-      stop: { code: 'SpotInterruption', reason: 'Your Spot Task was interrupted.' },
-    }
-    expect(jobView(job, taken, { final: true }).reason).toBe('AWS took the Spot runner back.')
+    const lost: Job = { ...job, lostTo: 'spot' }
+    expect(jobView(lost, runner, { final: true }).reason).toBe('AWS took the Spot runner back.')
+    expect(apiJob(lost, runner)).toMatchObject({ lostTo: 'spot', rerunOf: null })
+    const again = apiJob({ ...job, rerunOf: '10-1' }, runner)
+    expect(again).toMatchObject({ rerunOf: { jobId: 10, attempt: 1 }, lostTo: null })
     expect(jobView(job, runner, { final: true }).reason).toBeNull()
   })
 
@@ -323,7 +327,9 @@ describe('apiJob', () => {
   it('adds state and times', () => {
     const { job, runner } = served()
     const document = apiJob(job, runner)
-    expect(Object.keys(document).slice(13)).toEqual(words('state createdAt queuedAt startedAt completedAt'))
+    expect(Object.keys(document).slice(13)).toEqual(
+      words('state createdAt queuedAt startedAt completedAt lostTo rerunOf'),
+    )
     expect(document).toMatchObject({
       ...jobView(job, runner, { final: false }),
       state: 'completed',
@@ -376,6 +382,7 @@ describe('apiRunner', () => {
       providerId: 'arn:task',
       pullStartedAt: null,
       startedAt: null,
+      stoppingAt: null,
       stoppedAt: null,
       stop: null,
     })
@@ -517,7 +524,7 @@ describe('reports', () => {
             providerId: 'arn:task',
             stop: null,
           } as const
-          const none = { pullStartedAt: null, startedAt: null, stoppedAt: null }
+          const none = { pullStartedAt: null, startedAt: null, stoppingAt: null, stoppedAt: null }
           return {
             job: newJob(made.job.request),
             runner: applyRunnerEvent({ ...made.runner, job: null }, { ...event, ...none }),

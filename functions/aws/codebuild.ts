@@ -184,6 +184,7 @@ function event(build: Build): RunnerEvent | null {
     providerId: build.arn,
     pullStartedAt: start,
     startedAt: start,
+    stoppingAt: null,
     stoppedAt: stopped ? (build.endTime?.getTime() ?? null) : null,
     stop: stopped ? { code: status, reason: `build ${status.toLowerCase()}` } : null,
   }

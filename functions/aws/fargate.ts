@@ -13,6 +13,7 @@ import {
   type Task,
 } from '@aws-sdk/client-ecs'
 import { DISK } from '../core/sizes.ts'
+import { stopReason } from '../core/stops.ts'
 import { clean } from '../core/text.ts'
 import type { RunnerEvent, StartRequest } from '../core/types.ts'
 import type { Compute, StartOutcome } from '../ports.ts'
@@ -247,13 +248,15 @@ function isUnknownTask(error: unknown): boolean {
 function event(task: Task): RunnerEvent | null {
   if (!task.taskArn || !task.startedBy) return null
   const stopped = task.lastStatus === 'STOPPED'
+  const stopping = stopped || task.desiredStatus === 'STOPPED'
   return {
     kind: 'runner',
     runner: task.startedBy,
     providerId: task.taskArn,
     pullStartedAt: task.pullStartedAt?.getTime() ?? null,
     startedAt: task.startedAt?.getTime() ?? null,
+    stoppingAt: task.stoppingAt?.getTime() ?? null,
     stoppedAt: stopped ? (task.stoppedAt?.getTime() ?? null) : null,
-    stop: stopped ? { code: task.stopCode ?? 'unknown', reason: task.stoppedReason ?? '' } : null,
+    stop: stopReason(stopped, stopping ? task : {}),
   }
 }

@@ -1,15 +1,15 @@
 /**
  * The ledger in one DynamoDB table, by conditional writes of single items.
  *
- *     pk   job#KEY, runner#NAME or gate (gate-item.ts)
+ *     pk   job#KEY, runner#NAME, rerun#KEY or gate (gate-item.ts)
  *     v    version
  *     d    the item as JSON, without what its key and version say and without empty facts; or
  *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
- *     t    when it may be forgotten, seconds; only once the job is final, or the runner stopped
- *     o    job or runner                      } while open
+ *     t    when it may be forgotten, seconds; only once the job is final, the runner stopped, or the re-run settled
+ *     o    job, runner or rerun               } while open
  *     p    job#REPOSITORY                     } of a job
  *     r    REPOSITORY, a number               } of a runner, once it is known
- *     h    job#HOUR, runner#HOUR (UTC) of creation
+ *     h    job#HOUR, runner#HOUR, rerun#HOUR (UTC) of creation
  *     s    time of creation and key, in the order of time
  *
  * Indexes: open (o, s; r), repository (p, s), hour (h, s). They hold nothing that changes while an item is open, so a
@@ -29,7 +29,7 @@ import {
 import { EMPTY_GATE } from '../core/admission.ts'
 import { TornadeError } from '../core/errors.ts'
 import { isFinal, jobState, newJob, newRunner } from '../core/lifecycle.ts'
-import type { Gate, Job, JobRequest, JobState, Runner } from '../core/types.ts'
+import type { Gate, Job, JobRequest, JobState, Rerun, Runner } from '../core/types.ts'
 import type { Clock, Ledger, Log, Page, Put } from '../ports.ts'
 import { type Attributes, batchGet, itemBytes, queryKeys } from './dynamodb.ts'
 import { readGate, writeGate } from './gate-item.ts'
@@ -58,12 +58,14 @@ const MAX_TEXT_BYTES = 32 * 1024 * 1024
 export class DynamoLedger implements Ledger {
   readonly jobs: Ledger['jobs']
   readonly runners: Ledger['runners']
+  readonly reruns: Ledger['reruns']
   readonly gate: Ledger['gate']
 
   constructor(settings: DynamoLedgerSettings) {
     const table = new Table(settings)
     const jobs = new Items(table, settings, JOBS)
     const runners = new Items(table, settings, RUNNERS)
+    const reruns = new Items(table, settings, RERUNS)
     this.jobs = {
       get: key => jobs.get(key),
       put: job => jobs.put(job),
@@ -89,6 +91,11 @@ export class DynamoLedger implements Ledger {
       open: ({ repositoryId }) => runners.open(repositoryId),
       page: ({ cursor, limit }) => runners.page(cursor, limit),
     }
+    this.reruns = {
+      get: key => reruns.get(key),
+      put: rerun => reruns.put(rerun),
+      open: ({ limit }) => reruns.open(undefined, limit),
+    }
     this.gate = {
       get: async () => {
         const stored = await table.get('gate')
@@ -108,12 +115,12 @@ const OPEN_STATES: ReadonlySet<JobState> = new Set(['waiting', 'queued', 'deferr
 
 /** What the ledger has to know of the things it keeps. */
 interface Kind<T> {
-  readonly name: 'job' | 'runner'
+  readonly name: 'job' | 'runner' | 'rerun'
   readonly key: (item: T) => string
   /** What is stored of it besides key and version; `undefined` when that is no such item. */
   readonly read: (stored: Readonly<Record<string, unknown>>, key: string, version: number) => T | undefined
   /** The same item with nothing known of it: facts that equal it are not stored. */
-  readonly empty: (item: T) => T
+  readonly empty: (item: T) => Partial<T>
   readonly repositoryId: (item: T) => number | null
   /** How the open ones of a repository are found: in an index of their own, or among all that are open. */
   readonly byRepository: 'index' | 'filter'
@@ -145,6 +152,27 @@ const RUNNERS: Kind<Runner> = {
   createdAt: ({ launch, pullStartedAt, startedAt, stoppedAt }) =>
     launch?.at ?? pullStartedAt ?? startedAt ?? stoppedAt,
   endedAt: runner => runner.stoppedAt,
+}
+
+const RERUNS: Kind<Rerun> = {
+  name: 'rerun',
+  key: rerun => rerun.key,
+  read: (stored, key, version) => {
+    const known = typeof stored.jobKey === 'string' && isRecord(stored.repository)
+    return known ? ({ ...NO_RERUN, ...stored, key, version } as Rerun) : undefined
+  },
+  empty: ({ key }) => ({ ...NO_RERUN, key }),
+  repositoryId: rerun => rerun.repository.id,
+  byRepository: 'filter',
+  createdAt: rerun => rerun.lostAt,
+  endedAt: rerun => (rerun.outcome === null ? null : rerun.lostAt),
+}
+const NO_RERUN: Pick<Rerun, 'asked' | 'asking' | 'outcome' | 'message' | 'by'> = {
+  asked: 0,
+  asking: null,
+  outcome: null,
+  message: null,
+  by: null,
 }
 
 /** As much as the lists look at; an item from before a field was added has its default. */

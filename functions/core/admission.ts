@@ -86,6 +86,7 @@ export const EMPTY_GATE: Gate = {
   warned: [],
   pauses: {},
   wakeAt: null,
+  breakers: {},
 }
 
 export interface HeadTerms {

@@ -4,6 +4,7 @@
  * CodeBuild Build State Change: https://docs.aws.amazon.com/codebuild/latest/userguide/sample-build-notifications-ref.html
  */
 import * as z from 'zod/mini'
+import { stopReason } from './stops.ts'
 import type { RunnerEvent } from './types.ts'
 
 const text = z.optional(z.nullable(z.string()))
@@ -17,8 +18,10 @@ const task = z.object({
     /** Set by RunTask: the name of the runner. */
     startedBy: z.string(),
     lastStatus: z.string(),
+    desiredStatus: text,
     pullStartedAt: text,
     startedAt: text,
+    stoppingAt: text,
     stoppedAt: text,
     stopCode: text,
     stoppedReason: text,
@@ -54,14 +57,17 @@ export function readAwsEvent(event: unknown): RunnerEvent | null {
 
 function taskEvent({ detail, time: at }: z.output<typeof task>): RunnerEvent {
   const stopped = detail.lastStatus === 'STOPPED'
+  // The warning of Spot is about a task that runs and shall not; a second event follows when it has stopped.
+  const stopping = stopped || detail.desiredStatus === 'STOPPED'
   return {
     kind: 'runner',
     runner: detail.startedBy,
     providerId: detail.taskArn,
     pullStartedAt: time(detail.pullStartedAt),
     startedAt: time(detail.startedAt),
+    stoppingAt: time(detail.stoppingAt) ?? (stopping && !stopped ? time(at) : null),
     stoppedAt: stopped ? (time(detail.stoppedAt) ?? time(at)) : null,
-    stop: stopped ? { code: detail.stopCode ?? 'unknown', reason: detail.stoppedReason ?? '' } : null,
+    stop: stopReason(stopped, stopping ? detail : {}),
   }
 }
 
@@ -80,6 +86,7 @@ function buildEvent({ detail, time: at }: z.output<typeof build>): RunnerEvent |
     providerId: detail['build-id'],
     pullStartedAt: start,
     startedAt: start,
+    stoppingAt: null,
     stoppedAt: stopped ? time(at) : null,
     stop: stopped ? { code: status, reason: `build ${status.toLowerCase()}` } : null,
   }

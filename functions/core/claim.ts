@@ -1,7 +1,7 @@
 /** Who may start a runner for a job right now. One conditional write on the job item makes the answer true. */
 import { needsRunner, newJob } from './lifecycle.ts'
-import { firstCapacity, generationOf, startRequest } from './plan.ts'
-import type { Claim, Job, JobRequest, LaunchCause, RunnerLaunch, Spec } from './types.ts'
+import { generationOf, startRequest } from './plan.ts'
+import type { CapacityKind, Claim, Job, JobRequest, LaunchCause, RunnerLaunch, Spec } from './types.ts'
 
 export interface Candidate {
   readonly request: JobRequest
@@ -12,6 +12,8 @@ export interface Candidate {
   readonly queuedAt: number
   /** The runner that the job is known to have lost, when this one is to replace it. */
   readonly replaces: string | null
+  /** Key of the job lost to Spot whose re-run this is. */
+  readonly rerunOf: string | null
 }
 
 export type ClaimResult =
@@ -21,14 +23,18 @@ export type ClaimResult =
   | { readonly outcome: 'held'; readonly until: number }
   /** The job needs no runner, or has another one by now. */
   | { readonly outcome: 'not-needed' }
+  /** A new request is due, and there is no kind of capacity to make it for. */
+  | { readonly outcome: 'no-capacity' }
 
 /**
  * Claims `candidate` on its job (`current`, or a new one) for `owner` until `leaseUntil`.
- * A claim whose lease is over is taken over with its request as it is: its outcome is unknown.
+ * A claim whose lease is over is taken over with its request as it is: its outcome is unknown. After a refusal there is a
+ * new request, like the first one for the first of `kinds`.
  */
 export function claim(
   current: Job | undefined,
   candidate: Candidate,
+  kinds: readonly CapacityKind[],
   owner: string,
   now: number,
   leaseUntil: number,
@@ -38,10 +44,14 @@ export function claim(
   if (!wants(queued, candidate)) return { outcome: 'not-needed' }
   if (held && held.generation === candidate.generation) {
     if (held.leaseUntil > now && held.owner !== owner) return { outcome: 'held', until: held.leaseUntil }
-    return take(queued, { ...held, owner, leaseUntil }, true)
+    if (!held.refused) return take(queued, { ...held, owner, leaseUntil }, true)
   }
+  const [kind] = kinds
+  if (!kind) return { outcome: 'no-capacity' }
   const { generation, cause, runner, spec } = candidate
-  const request = startRequest(spec, candidate.request.repository.id, runner, 1, firstCapacity(spec))
+  if (held && held.generation === generation)
+    return take(queued, { ...nextAttempt(held, spec, kind), owner, leaseUntil }, false)
+  const request = startRequest(spec, candidate.request.repository.id, runner, 1, kind)
   return take(queued, { generation, attempt: 1, cause, runner, request, owner, leaseUntil }, false)
 }
 
@@ -71,16 +81,12 @@ export function launchOf(job: Job, claimed: Claim, region: string, at: number): 
 }
 
 /** The next start request of the same generation, after the one before was definitely not started. */
-export function nextAttempt(
-  claimed: Claim,
-  spec: Spec,
-  capacity: Claim['request']['shape']['capacity'],
-): Claim {
+export function nextAttempt({ refused: _, ...claimed }: Claim, spec: Spec, kind: CapacityKind): Claim {
   const attempt = claimed.attempt + 1
   return {
     ...claimed,
     attempt,
-    request: startRequest(spec, claimed.request.repositoryId, claimed.runner, attempt, capacity),
+    request: startRequest(spec, claimed.request.repositoryId, claimed.runner, attempt, kind),
   }
 }
 
@@ -92,19 +98,31 @@ export function released(claimed: Claim): Claim {
 /** The job as known, with the fact that it is queued. */
 export function queue(
   current: Job | undefined,
-  { request, spec, queuedAt }: Pick<Candidate, 'request' | 'spec' | 'queuedAt'>,
+  { request, spec, queuedAt, rerunOf }: Pick<Candidate, 'request' | 'spec' | 'queuedAt' | 'rerunOf'>,
 ): Job {
   const job = current ?? newJob(request)
-  return { ...job, spec: job.spec ?? spec, queuedAt: Math.min(job.queuedAt ?? queuedAt, queuedAt) }
+  return {
+    ...job,
+    spec: job.spec ?? spec,
+    queuedAt: Math.min(job.queuedAt ?? queuedAt, queuedAt),
+    rerunOf: job.rerunOf ?? rerunOf,
+  }
 }
 
 function take(job: Job, claimed: Claim, resumed: boolean): ClaimResult {
-  const replacements =
-    job.replacements + (claimed.cause === 'replacement' && claimed.runner !== job.claim?.runner ? 1 : 0)
+  const another = (cause: LaunchCause) =>
+    claimed.cause === cause && claimed.runner !== job.claim?.runner ? 1 : 0
   return {
     outcome: 'claimed',
     claim: claimed,
     resumed,
-    job: { ...job, claim: claimed, runner: claimed.runner, deferred: null, replacements },
+    job: {
+      ...job,
+      claim: claimed,
+      runner: claimed.runner,
+      deferred: null,
+      replacements: job.replacements + another('replacement'),
+      shortages: job.shortages + another('capacity'),
+    },
   }
 }

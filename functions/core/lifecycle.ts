@@ -6,6 +6,7 @@
  * That makes every order of the same events, doubled ones included, end in the same item.
  */
 import { jobCost, runnerCost } from './cost.ts'
+import { isReclaim } from './stops.ts'
 import type {
   GitHubRunnerRef,
   Job,
@@ -33,6 +34,9 @@ export function newJob(request: JobRequest): Job {
     claim: null,
     runner: null,
     replacements: 0,
+    shortages: 0,
+    lostTo: null,
+    rerunOf: null,
     cost: null,
   }
 }
@@ -95,6 +99,7 @@ export function newRunner(name: string): Runner {
     ticketKey: null,
     pullStartedAt: null,
     startedAt: null,
+    stoppingAt: null,
     stoppedAt: null,
     stop: null,
     for: null,
@@ -113,6 +118,7 @@ export function applyRunnerEvent(runner: Runner | undefined, event: RunnerEvent)
     providerId: base.providerId ?? event.providerId,
     pullStartedAt: least(base.pullStartedAt, event.pullStartedAt),
     startedAt: least(base.startedAt, event.startedAt),
+    stoppingAt: least(base.stoppingAt, event.stoppingAt),
     stoppedAt: least(base.stoppedAt, event.stoppedAt),
     stop: event.stop ? pick(base.stop, event.stop, stopOrder) : base.stop,
   })
@@ -152,7 +158,8 @@ export function withCost(job: Job, runner: Runner): Job {
 
 export function runnerState(runner: Runner): RunnerState {
   if (runner.stoppedAt !== null) return 'stopped'
-  if (runner.stopRequestedAt !== null || runner.deregisteredAt !== null || runner.job?.completedAt)
+  const { deregisteredAt, stopRequestedAt, stoppingAt } = runner
+  if (stoppingAt !== null || stopRequestedAt !== null || deregisteredAt !== null || runner.job?.completedAt)
     return 'stopping'
   if (runner.job) return 'busy'
   return runner.startedAt === null ? 'starting' : 'idle'
@@ -193,8 +200,9 @@ function order<T extends { readonly at: number }>(a: T, b: T): number {
   return a.at - b.at || text(a, b)
 }
 
+/** What ends a task for Spot also ends its program, and that is told as well. */
 function stopOrder(a: StopReason, b: StopReason): number {
-  return text([a.code, a.reason], [b.code, b.reason])
+  return Number(isReclaim(b)) - Number(isReclaim(a)) || text([a.code, a.reason], [b.code, b.reason])
 }
 
 function text(a: unknown, b: unknown): number {

@@ -1,39 +1,57 @@
 /** From a spec to what is started: shapes, capacities in the order they are tried, names and tokens. */
 import { codeBuildType } from './sizes.ts'
-import type { RunnerCapacity, RunnerShape, Spec, StartRequest } from './types.ts'
+import type { CapacityKind, Fallback, RunnerShape, Spec, StartRequest } from './types.ts'
 
-/** Capacities for a spec, the first one first. CodeBuild has a single one, written null. */
-export function capacities(spec: Spec): readonly (RunnerCapacity | null)[] {
+const SPOT: CapacityKind = { compute: 'fargate', capacity: 'spot' }
+const ON_DEMAND: CapacityKind = { compute: 'fargate', capacity: 'on-demand' }
+const CODEBUILD: CapacityKind = { compute: 'codebuild', capacity: null }
+
+/**
+ * Where a spec may be started, the first choice first. `spot-only` never leaves Spot, CodeBuild never leaves CodeBuild,
+ * and CodeBuild stands in only where a type of it holds the size.
+ * @param afterReclaim Spot has taken a runner of this job before: it goes elsewhere, if it may
+ */
+export function capacities(
+  spec: Spec,
+  fallback: readonly Fallback[],
+  afterReclaim = false,
+): readonly CapacityKind[] {
+  const builds = fallback.includes('codebuild') && codeBuildType(spec) ? [CODEBUILD] : []
   switch (spec.capacity) {
     case null:
-      return [null]
+      return [CODEBUILD]
     case 'on-demand':
-      return ['on-demand']
+      return [ON_DEMAND, ...builds]
     case 'spot-only':
-      return ['spot']
-    case 'spot':
-      return ['spot', 'on-demand']
+      return [SPOT]
+    case 'spot': {
+      const others = [...(fallback.includes('on-demand') ? [ON_DEMAND] : []), ...builds]
+      return afterReclaim && others.length > 0 ? others : [SPOT, ...others]
+    }
   }
 }
 
-export function firstCapacity(spec: Spec): RunnerCapacity | null {
-  return capacities(spec)[0]!
+export function firstCapacity(spec: Spec): CapacityKind {
+  return capacities(spec, [])[0]!
 }
 
-/** The capacity to try after `tried` was not to be had; undefined when there is none left. */
-export function nextCapacity(spec: Spec, tried: RunnerCapacity | null): RunnerCapacity | null | undefined {
-  const order = capacities(spec)
-  return order[order.indexOf(tried) + 1]
+/** The kinds of `order` that come after `kind`. */
+export function after(order: readonly CapacityKind[], kind: CapacityKind): readonly CapacityKind[] {
+  return order.slice(order.findIndex(other => isSameKind(other, kind)) + 1)
+}
+
+export function isSameKind(a: CapacityKind, b: CapacityKind): boolean {
+  return a.compute === b.compute && a.capacity === b.capacity
 }
 
 /** What a spec is started as. On CodeBuild the smallest type that holds it. */
-export function shapeOf(spec: Spec, capacity: RunnerCapacity | null): RunnerShape {
-  const { arch, compute, cpu, memoryGiB, diskGiB } = spec
+export function shapeOf(spec: Spec, { compute, capacity }: CapacityKind): RunnerShape {
+  const { arch, cpu, memoryGiB, diskGiB } = spec
   if (compute === 'fargate') return { arch, compute, capacity, cpu, memoryGiB, diskGiB, computeType: null }
   const type = codeBuildType({ arch, cpu, memoryGiB, diskGiB })
   if (!type)
     throw new RangeError(`no CodeBuild type holds ${cpu} vCPU, ${memoryGiB} GiB and ${diskGiB} GiB of disk`)
-  return { arch, compute, capacity: null, ...type }
+  return { arch, compute, capacity, ...type }
 }
 
 /**
@@ -73,13 +91,13 @@ export function startRequest(
   repositoryId: number,
   runner: string,
   attempt: number,
-  capacity: RunnerCapacity | null,
+  kind: CapacityKind,
 ): StartRequest {
   return {
     runner,
     token: `${runner}-t${attempt}`,
     repositoryId,
-    shape: shapeOf(spec, capacity),
+    shape: shapeOf(spec, kind),
     role: spec.role,
     image: spec.image,
     docker: spec.docker,

@@ -1,7 +1,7 @@
 /** What the sweep should do about what it sees. Pure: the same ledger and time give the same steps. */
 import { HEADS_PER_REPOSITORY, isAnyoneWaiting, lineAt, lineOf, readyHeads } from './admission.ts'
 import { isFinal, needsRunner, readySince, runnerState } from './lifecycle.ts'
-import type { Gate, Job, Runner } from './types.ts'
+import type { Gate, Job, Rerun, Runner } from './types.ts'
 
 export type SweepAction =
   /** Its claim was interrupted. */
@@ -19,12 +19,15 @@ export type SweepAction =
   | { readonly kind: 'stop'; readonly runner: string; readonly providerId: string; readonly reason: string }
   /** What became of it was never told: its runner stopped, or it is behind a gate for long. */
   | { readonly kind: 'ask-github'; readonly jobKey: string }
+  /** GitHub is to be asked for it, and nobody did in time. */
+  | { readonly kind: 'rerun'; readonly rerun: string }
 
 export interface Sight {
   /** Open jobs, oldest first, and runners that have not stopped. Both may lag. */
   readonly jobs: readonly Job[]
   readonly runners: readonly Runner[]
   readonly gate: Gate
+  readonly reruns?: readonly Rerun[]
 }
 export interface SweepLimits {
   readonly runner: { readonly lifeMinutes: number; readonly idleMinutes: number }
@@ -38,7 +41,7 @@ const STUCK_MS = 5 * MINUTE_MS
 const MARGIN_MS = 2 * MINUTE_MS
 
 export function sweepActions(
-  { jobs, runners, gate }: Sight,
+  { jobs, runners, gate, reruns = [] }: Sight,
   limits: SweepLimits,
   now: number,
 ): SweepAction[] {
@@ -48,6 +51,9 @@ export function sweepActions(
     ...jobs.flatMap(job => jobActions(job, live, now)),
     ...runners.flatMap(runner => runnerActions(runner, needed, limits, now)),
     ...gateActions(gate, jobs, live, now),
+    ...reruns
+      .filter(({ askAt }) => now - askAt > MINUTE_MS)
+      .map(({ key }): SweepAction => ({ kind: 'rerun', rerun: key })),
   ]
 }
 

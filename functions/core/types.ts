@@ -11,6 +11,13 @@ export type Compute = 'fargate' | 'codebuild'
 export type SpecCapacity = 'on-demand' | 'spot' | 'spot-only'
 /** Capacity that a runner was started on. */
 export type RunnerCapacity = 'on-demand' | 'spot'
+/** Where a runner can be started; capacity is null on CodeBuild. */
+export interface CapacityKind {
+  readonly compute: Compute
+  readonly capacity: RunnerCapacity | null
+}
+/** Where a job may go that finds no capacity where its labels send it (tornade.yml). */
+export type Fallback = 'on-demand' | 'codebuild'
 
 /** What the labels of a job ask for. */
 export interface Spec {
@@ -114,6 +121,8 @@ export interface RunnerEvent {
   readonly providerId: string
   readonly pullStartedAt: number | null
   readonly startedAt: number | null
+  /** Since when it is on its way out: the warning of Spot, or the request to stop. */
+  readonly stoppingAt: number | null
   readonly stoppedAt: number | null
   readonly stop: StopReason | null
 }
@@ -140,7 +149,8 @@ export interface StartRequest {
   readonly timeoutMinutes: number
 }
 
-export type LaunchCause = 'job' | 'retry' | 'replacement'
+/** capacity: the runner before was lost for want of capacity, which is not counted as a failed start. */
+export type LaunchCause = 'job' | 'retry' | 'replacement' | 'capacity'
 
 /** The claim of one launch on a job: who starts which runner, with which request, until when. */
 export interface Claim {
@@ -151,6 +161,8 @@ export interface Claim {
   readonly cause: LaunchCause
   readonly runner: string
   readonly request: StartRequest
+  /** The provider has definitely refused `request`: the next try is a new one. */
+  readonly refused?: boolean
   /** The invocation that holds the claim, and until when nobody else may resume it. */
   readonly owner: string
   readonly leaseUntil: number
@@ -176,6 +188,7 @@ export type DeferReason =
   | 'spend-limit'
   | 'starts-per-hour'
   | 'replacement-limit'
+  | 'start-failed'
 
 export interface Refusal {
   readonly at: number
@@ -218,6 +231,12 @@ export interface Job {
   readonly runner: string | null
   /** Runners that were started because another job took the one before. */
   readonly replacements: number
+  /** Runners that were started because the one before was lost for want of capacity. */
+  readonly shortages: number
+  /** AWS took its runner back while it ran, so that what it had done was wasted. */
+  readonly lostTo: 'spot' | null
+  /** Key of the job, lost to Spot, whose re-run this is. */
+  readonly rerunOf: string | null
   readonly cost: JobCost | null
 }
 
@@ -251,6 +270,8 @@ export interface Runner {
   /** Start of the image pull (Fargate) or of the build (CodeBuild): from here on it is billed. */
   readonly pullStartedAt: number | null
   readonly startedAt: number | null
+  /** Since when it is on its way out; null while nobody has said so. */
+  readonly stoppingAt: number | null
   readonly stoppedAt: number | null
   readonly stop: StopReason | null
   /** Key of the waiting job this runner is meant for now; null when nobody waits for it. */
@@ -311,6 +332,51 @@ export interface Gate {
   readonly pauses: Readonly<Record<string, number>>
   /** When a wake message is due that was sent already. */
   readonly wakeAt: number | null
+  /** Kind of capacity (breaker.ts) → what is wrong with it; kinds without trouble are absent. */
+  readonly breakers: Readonly<Record<string, Breaker>>
+}
+
+/** Failures of one kind of capacity, and until when it is left alone for them. */
+export interface Breaker {
+  /** In a row. */
+  readonly failures: number
+  /** One of them was told only after the provider had taken the request: that it takes one proves nothing here. */
+  readonly late: boolean
+  /** Time of the last one, and what failed: the same failure told twice counts once. */
+  readonly at: number
+  readonly last: string
+  /** What the provider said then. */
+  readonly words: string
+  /** Times in a row that the kind was left alone; the more, the longer. */
+  readonly openings: number
+  /** Nothing is started of this kind before, and then one probe; null while the kind is used. */
+  readonly openUntil: number | null
+  readonly probe: { readonly runner: string; readonly at: number } | null
+}
+
+/** A job that was lost to Spot, to be run again once. There is one for each job name of a run. */
+export interface Rerun {
+  /** Run and job name (rerun.ts). */
+  readonly key: string
+  readonly version: number
+  readonly jobKey: string
+  readonly jobId: number
+  readonly runId: number
+  /** Of the lost job; what runs it again has a later one. */
+  readonly attempt: number
+  readonly repository: RepositoryRef
+  readonly installationId: number | null
+  readonly lostAt: number
+  /** How often GitHub was asked for the re-run, and when it is asked again. */
+  readonly asked: number
+  readonly askAt: number
+  /** Attempt that the run had when a call was made of which no answer is known; null while there is no such call. */
+  readonly asking: number | null
+  /** null while GitHub is still to be asked. failed: it will never run it again, and `message` says why. */
+  readonly outcome: 'started' | 'gone' | 'failed' | null
+  readonly message: string | null
+  /** Key of the job that is the re-run. */
+  readonly by: string | null
 }
 
 /** So many within a few seconds or minutes from `at` on. */

@@ -63,6 +63,10 @@ export interface ApiJob extends JobView {
   readonly queuedAt: string | null
   readonly startedAt: string | null
   readonly completedAt: string | null
+  /** AWS took its runner back while it ran; `costUsd` was spent for nothing. */
+  readonly lostTo: 'spot' | null
+  /** The job, lost to Spot, whose re-run this is. */
+  readonly rerunOf: { readonly jobId: number; readonly attempt: number } | null
 }
 
 export interface ApiRunner {
@@ -120,7 +124,7 @@ export function jobView(
     labels: request.labels.map(label => clean(label)),
     outcome: outcomeOf(job, final),
     conclusion: completed?.conclusion ?? null,
-    reason: reasonOf(job, own),
+    reason: reasonOf(job),
     ...(jobState(job) === 'deferred' ? { deferred: deferralOf(job.deferred!) } : {}),
     runner: own ? runnerOf(own) : null,
     queueSeconds: started && secondsBetween(readySince(job), started.at),
@@ -138,6 +142,8 @@ export function apiJob(job: Job, runner: Runner | undefined): ApiJob {
     queuedAt: iso(job.queuedAt),
     startedAt: iso(job.started?.at),
     completedAt: iso(job.completed?.at),
+    lostTo: job.lostTo,
+    rerunOf: job.rerunOf === null ? null : jobOf(job.rerunOf),
   }
 }
 
@@ -196,18 +202,14 @@ function outcomeOf(job: Job, final: boolean): JobOutcome | null {
   return state === 'deferred' ? 'deferred' : 'waiting'
 }
 
-function reasonOf(job: Job, runner: Runner | undefined): string | null {
+function reasonOf(job: Job): string | null {
   if (job.refused) return clean(job.refused.problems.map(sentence).join(' '), REASON_LIMIT)
   if (!isFinal(job)) return job.deferred ? clean(job.deferred.message, REASON_LIMIT) : null
+  if (job.lostTo === 'spot') return 'AWS took the Spot runner back.'
   const { conclusion } = job.completed!
   if (conclusion !== 'cancelled' && conclusion !== 'failure') return null
-  if (job.started === null)
-    return conclusion === 'cancelled'
-      ? 'Cancelled before a runner took it.'
-      : 'Failed before a runner took it.'
-  return conclusion === 'failure' && runner?.stop?.code === 'SpotInterruption'
-    ? 'AWS took the Spot runner back.'
-    : null
+  if (job.started !== null) return null
+  return conclusion === 'cancelled' ? 'Cancelled before a runner took it.' : 'Failed before a runner took it.'
 }
 
 function deferralOf({ reason, since }: Deferral): NonNullable<JobView['deferred']> {

@@ -214,7 +214,7 @@ function recentTable(jobs: readonly JobWithRunner[]): Html {
       name: 'Outcome',
       kind: 'why',
       cell: ({ job, view }) =>
-        html`${badge(outcomeOf(job), jobTone(job))}${view.reason === null ? '' : html`<span class="soft">${sentence(view.reason)}</span>`}`,
+        html`${badge(outcomeOf(job), jobTone(job))}${view.reason === null ? '' : html`<span class="soft">${sentence(view.reason)}</span>`}${job.rerunOf === null ? '' : html`<span class="soft">Run again after Spot took the runner of job ${job.rerunOf}.</span>`}`,
     },
     {
       name: 'Waited',

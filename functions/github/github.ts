@@ -1,5 +1,14 @@
 /** The GitHub port on GitHub's REST API, as an App. */
-import type { Clock, GitHub, GitHubJob, GitHubRun, GitHubScope, JitOutcome, Log } from '../ports.ts'
+import type {
+  Clock,
+  GitHub,
+  GitHubJob,
+  GitHubRun,
+  GitHubScope,
+  JitOutcome,
+  Log,
+  RerunOutcome,
+} from '../ports.ts'
 import type { AppKey } from './app.ts'
 import { type Client, createClient, type Pace } from './client.ts'
 import { type Delivery, listFailedDeliveries, redeliver } from './deliveries.ts'
@@ -26,17 +35,7 @@ export interface GitHubDeps {
   readonly wait?: (ms: number) => Promise<void>
 }
 
-export type RerunOutcome =
-  | { readonly outcome: 'started' }
-  /** The run has other jobs that have not ended. */
-  | { readonly outcome: 'running' }
-  | { readonly outcome: 'gone' }
-  /** It can never be run again, for example because it is a month old. */
-  | { readonly outcome: 'failed'; readonly message: string }
-
 export interface GitHubAdapter extends GitHub {
-  /** POST /repos/{o}/{r}/actions/jobs/{id}/rerun: the job and those that depend on it. */
-  rerunJob(scope: GitHubScope, jobId: number): Promise<RerunOutcome>
   /** GET /app/hook/deliveries?status=failure, newest first; `cursor` is `next` of the page before. */
   listFailedDeliveries(
     cursor: string | null,
@@ -214,7 +213,22 @@ class RestGitHub implements GitHubAdapter {
     return this.#runs.get(`${scope.repository.id} ${runId}`, () => this.#getRun(scope, runId))
   }
 
+  async runAttempt(scope: GitHubScope, runId: number): Promise<number | null> {
+    const run = await this.#askForRun(scope, runId)
+    // Absent on old servers, where a run is the same when it is run again.
+    return run && (run.run_attempt ?? 1)
+  }
+
   async #getRun(scope: GitHubScope, runId: number): Promise<GitHubRun | null> {
+    const run = await this.#askForRun(scope, runId)
+    if (!run) return null
+    const { event, head_branch, path } = run
+    // null when the fork was deleted: https://github.com/github/rest-api-description/issues/1586
+    const head: { readonly id: number | bigint } | null = run.head_repository
+    return { event, headBranch: head_branch, headRepositoryId: head === null ? null : Number(head.id), path }
+  }
+
+  async #askForRun(scope: GitHubScope, runId: number) {
     const answer = await orNull(
       this.#as(scope, as =>
         this.#client('GET /repos/{owner}/{repo}/actions/runs/{run_id}', {
@@ -225,12 +239,8 @@ class RestGitHub implements GitHubAdapter {
         }),
       ),
     )
-    if (!answer) return null
-    const { event, head_branch, path } = answer.data
-    if (typeof event !== 'string') throw notUnderstood('run')
-    // null when the fork was deleted: https://github.com/github/rest-api-description/issues/1586
-    const head: { readonly id: number | bigint } | null = answer.data.head_repository
-    return { event, headBranch: head_branch, headRepositoryId: head === null ? null : Number(head.id), path }
+    if (answer && typeof answer.data.event !== 'string') throw notUnderstood('run')
+    return answer?.data ?? null
   }
 
   async cancelRun(scope: GitHubScope, runId: number): Promise<void> {

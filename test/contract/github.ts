@@ -219,6 +219,30 @@ export function githubContract(name: string, start: () => Promise<GitHubWorld>):
       })
     })
 
+    describe('a re-run', () => {
+      it('waits for the end of the run, and is its next attempt, which must end before another', async () => {
+        const job = await world.queue()
+        expect(await github.rerunJob(scope, job.jobId)).toEqual({ outcome: 'running' })
+        await world.finish(job)
+        // What is known of a run may be remembered; where it has got to may not.
+        await github.getRun(scope, job.runId)
+        expect(await github.runAttempt(scope, job.runId)).toBe(1)
+        expect(await github.rerunJob(scope, job.jobId)).toEqual({ outcome: 'started' })
+        expect(await github.runAttempt(scope, job.runId)).toBe(2)
+        expect(await github.rerunJob(scope, job.jobId)).toEqual({ outcome: 'running' })
+      })
+
+      it('is none of a job that is unknown, or of another repository', async () => {
+        const job = await world.queue()
+        await world.finish(job)
+        expect(await github.rerunJob(scope, 999_999)).toEqual({ outcome: 'gone' })
+        expect(await github.rerunJob(world.elsewhere, job.jobId)).toEqual({ outcome: 'gone' })
+        expect(await github.runAttempt(scope, job.runId)).toBe(1)
+        expect(await github.runAttempt(scope, 999_999)).toBeNull()
+        expect(await github.runAttempt(world.elsewhere, job.runId)).toBeNull()
+      })
+    })
+
     describe('a refusal', () => {
       const shown = (externalId: string) => world.checks().filter(check => check.externalId === externalId)
 

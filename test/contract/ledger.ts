@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { EMPTY_GATE } from '../../functions/core/admission.ts'
 import { newRunner } from '../../functions/core/lifecycle.ts'
+import { adopt, remember } from '../../functions/core/rerun.ts'
 import type { Gate, Job, JobState, Runner } from '../../functions/core/types.ts'
 import type { Ledger, Page } from '../../functions/ports.ts'
 import { changeGate, create, update } from '../../functions/update.ts'
@@ -86,6 +87,26 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
         expect(await ledger.runners.put(other)).toEqual({ ok: true })
         expect(await ledger.jobs.get('1-1')).toEqual(one)
         expect(await ledger.runners.get('1-1')).toEqual(other)
+      })
+
+      it('keeps what is to be run again, and lists it until GitHub was asked', async () => {
+        const lost = job({
+          key: '7-1',
+          request: request({ key: '7-1', jobId: 7, runId: 17, name: 'béb \u{1f642}' }),
+        })
+        const rerun = { ...remember(undefined, lost, T0), version: 1 }
+        const other = { ...remember(undefined, job(), T0 + 1), version: 1 }
+        expect(await ledger.reruns.get(rerun.key)).toBeUndefined()
+        expect(await ledger.reruns.put(rerun)).toEqual({ ok: true })
+        expect(await ledger.reruns.put(other)).toEqual({ ok: true })
+        expect(await ledger.reruns.get(rerun.key)).toEqual(rerun)
+        expect(await ledger.reruns.put({ ...rerun, asked: 3 })).toEqual({ ok: false, current: rerun })
+        expect(await ledger.reruns.open({ limit: 10 })).toEqual([rerun, other])
+        expect(await ledger.reruns.open({ limit: 1 })).toEqual([rerun])
+        const adopted = { ...adopt(rerun, request({ key: '8-2', attempt: 2 })), version: 2 }
+        expect(await ledger.reruns.put(adopted)).toEqual({ ok: true })
+        expect(await ledger.reruns.get(rerun.key)).toEqual(adopted)
+        expect(await ledger.reruns.open({ limit: 10 })).toEqual([other])
       })
 
       it('writes one version over the one before it and nothing else, and answers what is there', async () => {

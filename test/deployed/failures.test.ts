@@ -207,7 +207,7 @@ describe('an account', () => {
     }
     expect(await state(key)).toBe('deferred')
     const tries = calls('RunTask') + calls('StartBuild') - before
-    // 15 s, 30 s, 1 min, 2 min, then every 5 minutes.
+    // Three times soon, and then a probe after 1, 2, 4, 8 and 15 minutes.
     expect(tries).toBeGreaterThan(5)
     expect(tries).toBeLessThan(14)
     expect(world.metrics().JobsDeferred! - deferred).toBeGreaterThanOrEqual(1)
@@ -238,6 +238,44 @@ describe('an account', () => {
   })
 })
 
+describe('Spot that takes a runner back', () => {
+  it('in the middle of a job has that run again, on demand', async () => {
+    const labels = ['tornade', 'spot']
+    const { job, key } = await world.queue(labels)
+    await world.settle()
+    await world.runnerTakes(`tornade-${key}-1`, job, labels)
+    await world.settle()
+    const { arn } = world.started(`tornade-${key}-1`)!
+    world.advance(60)
+    world.wire.ecs.stopping(arn, 'SpotInterruption', 'Your Spot Task was interrupted.')
+    world.advance(2)
+    world.github.finishJob(job, 'failure')
+    world.github.runners.delete(job.runner!.id)
+    await world.deliver(world.payload('completed', job, labels))
+    world.wire.ecs.stopped(arn)
+    await world.settle()
+    expect(await world.job(key)).toMatchObject({ lostTo: 'spot' })
+    world.advance(15)
+    await world.settle()
+    const again = [...world.github.jobs.values()].filter(({ runId }) => runId === job.runId)
+    expect(again.map(({ status }) => status)).toEqual(['completed', 'queued'])
+    await world.deliver(world.payload('queued', again[1]!, labels, { attempt: 2 }))
+    await world.settle()
+    const next = `${again[1]!.id}-2`
+    expect(await world.job(next)).toMatchObject({ rerunOf: key, spec: { capacity: 'spot' } })
+    expect((await world.runner(`tornade-${next}-1`)).launch?.shape.capacity).toBe('on-demand')
+    // A sweep finds nothing left to ask for.
+    world.advance(600)
+    await world.sweep()
+    await world.settle()
+    expect([...world.github.jobs.values()].filter(({ runId }) => runId === job.runId)).toHaveLength(2)
+    world.github.finishJob(again[1]!, 'success')
+    await world.deliver(world.payload('completed', again[1]!, labels, { attempt: 2 }))
+    world.stops(`tornade-${next}-1`)
+    await world.settle()
+  })
+})
+
 describe('messages that nobody sent', () => {
   const ODD = [
     'no JSON',
@@ -247,7 +285,7 @@ describe('messages that nobody sent', () => {
     '42',
     '{}',
     '{"kind":"nothing of ours"}',
-    ...['job', 'resume', 'relaunch', 'stop-if-idle'].map(kind => JSON.stringify({ kind })),
+    ...['job', 'resume', 'relaunch', 'stop-if-idle', 'rerun'].map(kind => JSON.stringify({ kind })),
     JSON.stringify({ version: '0', source: 'aws.ecs', 'detail-type': 'ECS Task State Change', detail: {} }),
     JSON.stringify({
       version: '0',

@@ -2,6 +2,7 @@
 import { newJob, newRunner, priced } from '../../functions/core/lifecycle.ts'
 import { startRequest } from '../../functions/core/plan.ts'
 import type {
+  CapacityKind,
   Claim,
   GitHubRunnerRef,
   Job,
@@ -18,6 +19,10 @@ export const T0 = Date.UTC(2026, 10, 2, 9)
 export const at = (seconds: number): number => T0 + Math.round(seconds * 1000)
 
 export const RUNNER = 'tornade-41-1-1'
+export const ON_DEMAND: CapacityKind = { compute: 'fargate', capacity: 'on-demand' }
+export const SPOT: CapacityKind = { compute: 'fargate', capacity: 'spot' }
+export const CODEBUILD: CapacityKind = { compute: 'codebuild', capacity: null }
+
 export const REF: GitHubRunnerRef = { id: 7, name: RUNNER }
 
 export function request(over: Partial<JobRequest> = {}): JobRequest {
@@ -68,7 +73,7 @@ export function claimOf(over: Partial<Claim> = {}): Claim {
     attempt: 1,
     cause: 'job',
     runner,
-    request: startRequest(spec(), request().repository.id, runner, over.attempt ?? 1, 'on-demand'),
+    request: startRequest(spec(), request().repository.id, runner, over.attempt ?? 1, ON_DEMAND),
     owner: 'somebody',
     leaseUntil: at(90),
     ...over,
@@ -84,7 +89,7 @@ export function launch(over: Partial<RunnerLaunch> = {}): RunnerLaunch {
     repository: request().repository,
     installationId: 5001,
     labels: ['tornade'],
-    shape: startRequest(spec(), request().repository.id, RUNNER, 1, 'on-demand').shape,
+    shape: startRequest(spec(), request().repository.id, RUNNER, 1, ON_DEMAND).shape,
     role: null,
     region: 'us-east-1',
     timeoutMinutes: 360,
@@ -122,6 +127,6 @@ export function completed(
   return { kind: 'completed', ...event, ...over }
 }
 export function awsEvent(over: Partial<RunnerEvent> = {}): RunnerEvent {
-  const none = { pullStartedAt: null, startedAt: null, stoppedAt: null, stop: null }
+  const none = { pullStartedAt: null, startedAt: null, stoppingAt: null, stoppedAt: null, stop: null }
   return { kind: 'runner', runner: RUNNER, providerId: 'task-1', ...none, ...over }
 }

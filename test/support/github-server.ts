@@ -96,6 +96,7 @@ export interface ServerRun {
   readonly headBranch: string
   readonly headRepositoryId: number | null
   readonly path: string
+  readonly attempt: number
 }
 export interface ServerCheck {
   readonly id: number
@@ -229,6 +230,7 @@ export class GitHubServer {
       headBranch: 'main',
       headRepositoryId: repositoryId,
       path: '.github/workflows/ci.yml',
+      attempt: 1,
       ...run,
     })
     const createdAt = this.#options.clock.now()
@@ -499,6 +501,7 @@ export class GitHubServer {
       if (run?.repositoryId !== id) return notFound()
       return this.#example(operation, 200, example => ({
         id: run.id,
+        run_attempt: run.attempt,
         event: run.event,
         head_branch: run.headBranch,
         path: run.path,
@@ -523,7 +526,7 @@ export class GitHubServer {
       // https://github.com/NVIDIA-NeMo/RL/pull/1193
       if (this.#openJobs(run.id).length > 0)
         return failed(403, 'The workflow run containing this job is already running')
-      this.queueJob(id, run)
+      this.queueJob(id, { ...run, attempt: run.attempt + 1 })
       return { status: 201, body: {} }
     },
     'checks/list-for-ref': ({ params, query, operation }, { id }) => {

@@ -179,6 +179,7 @@ export function guarded(
     ledger: {
       jobs: wrap(ledger.jobs, 'jobs'),
       runners: wrap(ledger.runners, 'runners'),
+      reruns: wrap(ledger.reruns, 'reruns'),
       gate: wrap(ledger.gate, 'gate'),
     },
   }
@@ -236,7 +237,9 @@ export async function untilQuiet({ world }: Stack, limit = 26 * HOUR): Promise<v
   const end = world.clock.now() + limit
   let quiet = false
   const look = async (): Promise<void> => {
-    const open = (await world.ledger.jobs.open({ limit: 1 })).length + world.github.openJobs
+    const { jobs: store, reruns } = world.ledger
+    const owed = (await store.open({ limit: 1 })).length + (await reruns.open({ limit: 1 })).length
+    const open = owed + world.github.openJobs
     quiet = open === 0 && world.compute.live === 0 && world.backlog.waiting === 0
     if (!quiet) world.clock.after(MINUTE, look)
   }
@@ -258,6 +261,8 @@ export async function leftovers({ world, violations }: Stack): Promise<string[]>
     if (!isFinal(item)) faults.push(`job ${item.key} is not final`)
     if (item.deferred) faults.push(`job ${item.key} is final and deferred`)
   }
+  for (const { key } of await world.ledger.reruns.open({ limit: 100 }))
+    faults.push(`the re-run ${key} is not settled`)
   for (const view of world.github.jobs()) {
     const key = `${view.job.jobId}-${view.job.attempt}`
     if (view.status !== 'completed') faults.push(`job ${key} is ${view.status} at GitHub`)

@@ -5,7 +5,7 @@
  */
 import { perMinute } from '../cost.ts'
 import { capacities, shapeOf } from '../plan.ts'
-import type { Gate, Holder, Runner, Spec } from '../types.ts'
+import type { Fallback, Gate, Holder, Runner, Spec } from '../types.ts'
 
 export interface SpendLimits {
   readonly monthlyMicroUsd: number | null
@@ -37,8 +37,8 @@ const GRACE_MINUTES = 5
 const PERIODS_KEPT = 2
 
 /** The most that a runner for `spec` can cost: its dearest capacity for its longest life. An unknown price is 0. */
-export function reservation(spec: Spec, region: string): number {
-  const prices = capacities(spec).map(capacity => perMinute(shapeOf(spec, capacity), region).microUsd ?? 0)
+export function reservation(spec: Spec, region: string, fallback: readonly Fallback[]): number {
+  const prices = capacities(spec, fallback).map(kind => perMinute(shapeOf(spec, kind), region).microUsd ?? 0)
   return Math.ceil(Math.max(...prices) * (spec.timeoutMinutes + GRACE_MINUTES))
 }
 
