@@ -25,14 +25,16 @@ import type { Deferral, Gate, Job, JobRequest, Problem } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
 import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
-import type { LaunchMessage, Ports, QueueMessage } from './ports.ts'
+import type { Compute, LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { placeRequest, refillGate } from './refill.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
 import { deregister } from './registration.ts'
 import { type StartResult, startRunner } from './start.ts'
 import { changeGate, create, update } from './update.ts'
 
-export type LaunchPorts = Omit<Ports, 'secrets'>
+export type LaunchPorts = Omit<Ports, 'secrets' | 'compute'> & {
+  readonly compute: Pick<Compute, 'start' | 'stop'>
+}
 
 /** Deferred jobs that one invocation starts besides those it was called for. */
 const HEADS_PER_INVOCATION = 10

@@ -17,6 +17,7 @@ import {
   needsRunner,
   priced,
   runnerState,
+  withCleaning,
   withCost,
 } from './core/lifecycle.ts'
 import { jobFor, pairAnew } from './core/pairing.ts'
@@ -89,6 +90,8 @@ export function lifecycle(
         return onJob(message)
       case 'runner':
         return onRunner(message, free)
+      case 'clean-up':
+        return onCleanUp(message.runner)
       case 'stop-if-idle':
         return onStopIfIdle(message.runner)
     }
@@ -136,7 +139,7 @@ export function lifecycle(
     if (name === null) return undefined
     const bound = await update(ledger.runners, name, current =>
       current && isRunner(current, ref, event.request.repository.id)
-        ? applyJobToRunner(current, event)
+        ? withCleaning(applyJobToRunner(current, event), clock.now())
         : current,
     )
     if (bound?.job?.key === event.request.key) return bound
@@ -268,7 +271,11 @@ export function lifecycle(
       metrics.count('MessagesIgnored')
       return
     }
-    const told = (await update(ledger.runners, event.runner, current => applyRunnerEvent(current, event)))!
+    let before: Runner | undefined
+    const told = (await update(ledger.runners, event.runner, current => {
+      before = current
+      return withCleaning(applyRunnerEvent(current, event), clock.now())
+    }))!
     const runner = told.launch ? told : await withLaunch(told)
     if (runner.stoppedAt === null) return
     if (runner.launch === null) {
@@ -281,7 +288,7 @@ export function lifecycle(
       })
     }
     free(runner.name, billOf(runner, runner.stoppedAt))
-    if (event.stoppedAt !== null) metrics.count('RunnersStopped')
+    if (before?.stoppedAt == null) metrics.count('RunnersStopped')
     if (runner.job) await pay(runner)
     else await cleanUp(runner)
     for (const key of new Set([runner.for, jobKeyOf(runner.name)])) {
@@ -303,10 +310,21 @@ export function lifecycle(
     return saved ?? runner
   }
 
-  /** What a runner that ran nothing leaves behind. */
+  /** What a runner that ran nothing leaves behind. Whatever fails here, or comes too early, the sweep asks for again. */
   async function cleanUp(runner: Runner): Promise<void> {
+    if (runner.cleanedAt !== null) return
     if (runner.ticketKey) await tickets.remove(runner.ticketKey)
-    await deregister(ports, runner)
+    if ((await deregister(ports, runner)) === 'busy' || (await isBeingArmed(runner.name))) return
+    await update(
+      ledger.runners,
+      runner.name,
+      current => current && { ...current, cleanedAt: current.cleanedAt ?? clock.now() },
+    )
+  }
+
+  async function onCleanUp(name: string): Promise<void> {
+    const runner = await ledger.runners.get(name)
+    if (runner && runner.stoppedAt !== null) await cleanUp(runner)
   }
 
   async function launchAgain(jobKey: string, after: string, cause: 'retry' | 'replacement'): Promise<void> {
@@ -349,6 +367,7 @@ function recordKey(record: QueueRecord): string {
   if (message === null) return record.id
   switch (message.kind) {
     case 'runner':
+    case 'clean-up':
     case 'stop-if-idle':
       return message.runner
     case 'queued':

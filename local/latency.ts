@@ -16,9 +16,14 @@ export function withLatency(clock: LocalClock, ports: Ports): Ports {
   }
 }
 
-function slowLedger(clock: LocalClock, { jobs, runners, gate }: Ledger): Ledger {
+function slowLedger(clock: LocalClock, { jobs, runners, gate, sweep }: Ledger): Ledger {
   const ms = LATENCY.ledger
-  return { jobs: slow(clock, jobs, ms), runners: slow(clock, runners, ms), gate: slow(clock, gate, ms) }
+  return {
+    jobs: slow(clock, jobs, ms),
+    runners: slow(clock, runners, ms),
+    gate: slow(clock, gate, ms),
+    sweep: slow(clock, sweep, ms),
+  }
 }
 
 /** The same port; every call takes effect halfway through its time. */

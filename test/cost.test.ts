@@ -58,6 +58,7 @@ function runner(over: Partial<Runner> = {}): Runner {
     pullStartedAt: at(0),
     startedAt: null,
     stoppedAt: null,
+    cleanedAt: null,
     stop: null,
     for: null,
     job: null,

@@ -1,11 +1,11 @@
 /**
  * The ledger in one DynamoDB table, by conditional writes of single items.
  *
- *     pk   job#KEY, runner#NAME or gate (gate-item.ts)
+ *     pk   job#KEY, runner#NAME, gate (gate-item.ts) or sweep
  *     v    version
  *     d    the item as JSON, without what its key and version say and without empty facts; or
  *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
- *     t    when it may be forgotten, seconds; only once the job is final, or the runner stopped
+ *     t    when it may be forgotten, seconds; only once the job is final, or nothing is left of the runner
  *     o    job or runner                      } while open
  *     p    job#REPOSITORY                     } of a job
  *     r    REPOSITORY, a number               } of a runner, once it is known
@@ -29,7 +29,8 @@ import {
 import { EMPTY_GATE } from '../core/admission.ts'
 import { TornadeError } from '../core/errors.ts'
 import { isFinal, jobState, newJob, newRunner } from '../core/lifecycle.ts'
-import type { Gate, Job, JobRequest, JobState, Runner } from '../core/types.ts'
+import { EMPTY_MEMORY } from '../core/sweep-memory.ts'
+import type { Gate, Job, JobRequest, JobState, Runner, SweepMemory } from '../core/types.ts'
 import type { Clock, Ledger, Log, Page, Put } from '../ports.ts'
 import { type Attributes, batchGet, itemBytes, queryKeys } from './dynamodb.ts'
 import { readGate, writeGate } from './gate-item.ts'
@@ -59,6 +60,7 @@ export class DynamoLedger implements Ledger {
   readonly jobs: Ledger['jobs']
   readonly runners: Ledger['runners']
   readonly gate: Ledger['gate']
+  readonly sweep: Ledger['sweep']
 
   constructor(settings: DynamoLedgerSettings) {
     const table = new Table(settings)
@@ -98,6 +100,17 @@ export class DynamoLedger implements Ledger {
         const answer = await table.put('gate', gate.version, writeGate(gate), {})
         if (answer.ok) return answer
         return { ok: false, current: answer.current && gateOf(answer.current) }
+      },
+    }
+    this.sweep = {
+      get: async () => {
+        const stored = await table.get('sweep')
+        return stored ? readMemory(stored) : EMPTY_MEMORY
+      },
+      put: async ({ version, ...memory }) => {
+        const answer = await table.put('sweep', version, JSON.stringify(memory), {})
+        if (answer.ok) return answer
+        return { ok: false, current: answer.current && readMemory(answer.current) }
       },
     }
   }
@@ -144,7 +157,7 @@ const RUNNERS: Kind<Runner> = {
   byRepository: 'filter',
   createdAt: ({ launch, pullStartedAt, startedAt, stoppedAt }) =>
     launch?.at ?? pullStartedAt ?? startedAt ?? stoppedAt,
-  endedAt: runner => runner.stoppedAt,
+  endedAt: ({ stoppedAt, cleanedAt }) => (cleanedAt === null ? null : stoppedAt),
 }
 
 /** As much as the lists look at; an item from before a field was added has its default. */
@@ -172,6 +185,19 @@ function gateOf(stored: Attributes): Gate {
 /** The gate as the table would hold it. */
 export function gateItem(gate: Gate): Attributes {
   return itemOf('gate', gate.version, writeGate(gate), {})
+}
+
+/** What cannot be read is only a help that is missing: the sweep starts anew. */
+function readMemory(stored: Attributes): SweepMemory {
+  const memory = parse(stored)
+  const fine =
+    memory &&
+    isRecord(memory.deliveries) &&
+    isRecord(memory.deliveries.asked) &&
+    isRecord(memory.runs) &&
+    isRecord(memory.suspects) &&
+    Array.isArray(memory.repositories)
+  return { ...EMPTY_MEMORY, ...(fine ? memory : {}), version: versionOf(stored) }
 }
 
 /** Jobs, or runners. */

@@ -180,6 +180,7 @@ export function guarded(
       jobs: wrap(ledger.jobs, 'jobs'),
       runners: wrap(ledger.runners, 'runners'),
       gate: wrap(ledger.gate, 'gate'),
+      sweep: wrap(ledger.sweep, 'sweep'),
     },
   }
 }
