@@ -46,6 +46,8 @@ export type LifecyclePorts = Omit<Ports, 'secrets' | 'compute'> & { readonly com
 const LISTENER_GRACE_SECONDS = 90
 /** Between two looks at a runner that is still being started and is not needed any more. */
 const ARMING_SECONDS = 5
+/** Open jobs of a repository that are looked at when runners are paired anew, oldest first. */
+const NEIGHBOURS = 500
 /** A runner ends by itself when it has been idle for too long; whatever lives longer is ended. */
 const OVERDUE_MS = 60_000
 
@@ -332,11 +334,22 @@ export function lifecycle(
   }
 
   async function neighbours(repositoryId: number) {
-    const [runners, jobs] = await Promise.all([
+    const [open, jobs] = await Promise.all([
       ledger.runners.open({ repositoryId }),
-      ledger.jobs.open({ repositoryId, limit: 500 }),
+      ledger.jobs.open({ repositoryId, limit: NEIGHBOURS }),
     ])
-    return { runners: runners.filter(runner => runnerState(runner) !== 'stopped'), jobs }
+    const runners = open.filter(runner => runnerState(runner) !== 'stopped')
+    return { runners, jobs: jobs.length < NEIGHBOURS ? jobs : [...jobs, ...(await holders(runners, jobs))] }
+  }
+
+  /** Jobs beyond those listed that have a runner: it must not be taken for free. */
+  async function holders(runners: readonly Runner[], listed: readonly Job[]): Promise<Job[]> {
+    const known = new Set(listed.map(({ key }) => key))
+    const keys = runners.flatMap(runner =>
+      isAvailable(runner) && runner.for !== null && !known.has(runner.for) ? [runner.for] : [],
+    )
+    const further = await Promise.all([...new Set(keys)].map(key => ledger.jobs.get(key)))
+    return further.filter(job => job !== undefined && needsRunner(job)) as Job[]
   }
 
   /** Gives the places of stopped runners back, and wakes who waits for one. */

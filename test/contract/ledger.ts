@@ -203,11 +203,14 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
         expect(await keys({ wanted, limit: 3 })).toEqual([5, 6, 7])
       })
 
-      it('are runners that have not stopped, also those of which little is known', async () => {
+      it('are runners that have not stopped or left something behind, also those of which little is known', async () => {
         const [one, two, three] = [1, 2, 3].map(number => numberedRunner(number, 7000 + number))
         const early = { ...newRunner('tornade-4-1-1'), version: 1, startedAt: T0 + 4 * MINUTE }
         for (const item of [one!, two!, three!, early]) await ledger.runners.put(item)
-        await update(ledger.runners, two!.name, item => item && { ...item, stoppedAt: T0 + 9 * MINUTE })
+        const stoppedAt = T0 + 9 * MINUTE
+        await update(ledger.runners, two!.name, item => item && { ...item, stoppedAt })
+        expect((await ledger.runners.open({})).map(({ name }) => name)).toContain(two!.name)
+        await update(ledger.runners, two!.name, item => item && { ...item, cleanedAt: stoppedAt })
         const names = async (repositoryId?: number) =>
           (await ledger.runners.open(repositoryId === undefined ? {} : { repositoryId })).map(
             ({ name }) => name,

@@ -280,8 +280,8 @@ describe('the checker', () => {
   })
 
   it('finds a reason that is none any more', () => {
-    expect(unused(stack, asked, { ...SPARED, 'SweepRole.StopTasks': 'nobody' })).toEqual([
-      'SweepRole.StopTasks is used after all',
+    expect(unused(stack, asked, { ...SPARED, 'SweepRole.DescribeAndStopTasks': 'nobody' })).toEqual([
+      'SweepRole.DescribeAndStopTasks is used after all',
     ])
   })
 

@@ -27,6 +27,8 @@ const EVERYWHERE = {
   'ExecutionRole.LogInToEcr': 'a login is to the registry of the account, not to a repository',
   'RunnerBuildPolicy.LogInToEcr': 'a login is to the registry of the account, not to a repository',
   'ImageBuilderRole.LogInToEcr': 'a login is to the registry of the account, not to a repository',
+  'SweepRole.ListTasks':
+    'ecs:ListTasks is for container instances, of which Fargate has none; it is held to the cluster',
   'ImageBuilderRole.ReadDrafts': 'ecs:DescribeTaskDefinition has no resources',
 }
 
