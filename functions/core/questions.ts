@@ -56,22 +56,19 @@ function dueAt(
   const after = (fact: number, first: number, again: number) =>
     askedAt === undefined || askedAt < fact ? fact + first : askedAt + again
   if (isFinal(job)) return null
-  if (job.queuedAt === null) return after(job.gatedAt ?? job.request.createdAt, GATE_MS, GATE_MS)
-  if (job.deferred) return after(job.deferred.since, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
   if (job.started) {
     const lost = !runner || isOverAge(runner, now) || runner.job?.completedAt != null
     return lost
       ? after(job.started.at, SOON_MS, AGAIN_MS)
       : after(job.started.at, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
   }
+  if (job.queuedAt === null) return after(job.gatedAt ?? job.request.createdAt, GATE_MS, GATE_MS)
+  if (job.deferred) return after(job.deferred.since, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
   const isIdle = runner?.startedAt != null && runner.registration !== null && runner.job === null
   return isIdle ? after(runner.startedAt!, SOON_MS, AGAIN_MS) : null
 }
 
-/**
- * Repositories whose open runs to list, the one listed longest ago first.
- * @param idle nothing is open: then only some of them, now and then
- */
+/** Repositories whose open runs to list, the one listed longest ago first. */
 export function repositoriesToList(known: readonly SeenRepository[], now: number): SeenRepository[] {
   return known
     .filter(({ seenAt, listedAt }) => now - seenAt <= LATELY_MS || now - listedAt >= SELDOM_MS)

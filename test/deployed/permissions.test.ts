@@ -287,6 +287,6 @@ describe('the checker', () => {
 
   it('knows what it has not seen', () => {
     const [call] = world.calls.filter(({ service }) => service === 'ecs')
-    expect(() => askings(stack, [{ ...call!, operation: 'ListTasks' }])).toThrow(/ecs:ListTasks/)
+    expect(() => askings(stack, [{ ...call!, operation: 'ListClusters' }])).toThrow(/ecs:ListClusters/)
   })
 })
