@@ -19,7 +19,11 @@ const sweep = (
   seconds: number,
   memory: SweepMemory['deliveries'] = NONE,
   limit = 60,
-) => redeliveries(failures, true, memory, limit, at(seconds))
+) => {
+  const from = lookFrom(memory, at(seconds))
+  const seen = failures.filter(({ deliveredAt }) => deliveredAt >= from)
+  return redeliveries(seen, true, memory, limit, at(seconds))
+}
 
 describe('a failed delivery', () => {
   it('is asked for again by the id of its attempt, in all its digits', () => {
@@ -115,13 +119,7 @@ describe('whatever fails', () => {
             for (const { guid, at: time } of events)
               if (time >= now && time < now + pause) log.push(failure(guid, time))
             now += pause
-            const from = lookFrom(memory, at(now))
-            const next = sweep(
-              log.filter(({ deliveredAt }) => deliveredAt >= from),
-              now,
-              memory,
-              limit,
-            )
+            const next = sweep(log, now, memory, limit)
             memory = next.memory
             expect(next.ask.length).toBeLessThanOrEqual(limit)
             for (const { guid } of next.ask) {
