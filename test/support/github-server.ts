@@ -236,7 +236,7 @@ export class GitHubServer {
     })
     const createdAt = this.#options.clock.now()
     const nothing = { conclusion: null, runner: null, startedAt: null, completedAt: null }
-    const job: ServerJob = { id, runId, repositoryId, status, createdAt, ...nothing, labels: [] }
+    const job: ServerJob = { id, runId, repositoryId, status, createdAt, ...nothing, labels: ['tornade'] }
     this.jobs.set(id, job)
     return job
   }
