@@ -9,7 +9,7 @@
 import { askGitHub, eventOf, isNews, requestOf } from './ask.ts'
 import type { Config } from './config.ts'
 import { jobKey } from './core/delivery.ts'
-import { pauseAskedFor } from './core/errors.ts'
+import { pauseAskedFor, TornadeError } from './core/errors.ts'
 import { hasMarker } from './core/labels.ts'
 import { runnerOf } from './core/plan.ts'
 import { isWorthAsking, type RunQuestion, repositoriesToList, runsToAsk } from './core/questions.ts'
@@ -93,7 +93,9 @@ export async function askAround(ports: SweepPorts, config: Config, round: Round,
 
   async function remember(): Promise<void> {
     const next = { ...round.memory, version: round.memory.version + 1 }
-    if ((await ledger.sweep.put(next)).ok) round.memory = next
+    if (!(await ledger.sweep.put(next)).ok)
+      throw new TornadeError('ledger-contention', 'another sweep has taken over from this one')
+    round.memory = next
   }
 
   async function askAboutRuns(): Promise<void> {
@@ -198,12 +200,13 @@ export async function askAround(ports: SweepPorts, config: Config, round: Round,
     await queue.send(...route(event))
   }
 
-  /** A few at a time, in their order; after a failure none is begun, and the first one is thrown. */
+  /** A few at a time, in their order. One that fails does not keep the others, unless GitHub asks for a pause. */
   async function inTurn<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
     const waiting = [...items]
     const failures: unknown[] = []
+    const isPaused = () => failures.some(error => pauseAskedFor(error) !== null)
     const worker = async () => {
-      for (let item = waiting.shift(); item !== undefined && failures.length === 0; item = waiting.shift()) {
+      for (let item = waiting.shift(); item !== undefined && !isPaused(); item = waiting.shift()) {
         try {
           await work(item)
         } catch (error) {
