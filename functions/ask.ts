@@ -71,5 +71,7 @@ export function requestOf(
     headSha: clean(headSha, 64),
     labels,
     createdAt: createdAt ?? now,
+    // The list does not say, and launch looks where it may be.
+    mayBeFork: true,
   }
 }

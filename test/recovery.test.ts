@@ -3,9 +3,12 @@ import { describe, expect, it } from 'vitest'
 import { TornadeError } from '../functions/core/errors.ts'
 import { jobState } from '../functions/core/lifecycle.ts'
 import type { Fields, Log, Ports } from '../functions/ports.ts'
+import type { Fate } from '../local/compute.ts'
 import { SILENT } from '../local/log.ts'
 import type { WorldOptions } from '../local/world.ts'
 import {
+  busyDay,
+  generator,
   guarded,
   HOUR,
   job,
@@ -334,6 +337,43 @@ describe('the sweep', () => {
     expect(Math.max(...perMinute.values())).toBeGreaterThan(60)
     expect((await jobs(s.world)).map(jobState)).toEqual(Array(300).fill('completed'))
     expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('whatever is lost together', () => {
+  it.each([1, 2, 3, 4])('leaves nothing behind, seed %i', { timeout: 60_000 }, async seed => {
+    const random = generator(seed)
+    const fate = (): Fate | null => {
+      const chance = random()
+      if (chance < 0.04) return { kind: 'dies', afterMs: random() * 5 * MINUTE }
+      if (chance < 0.07) return { kind: 'reclaimed', afterMs: random() * 3 * MINUTE }
+      if (chance < 0.1) return { kind: 'hangs', at: (['ticket', 'connect', 'exit'] as const)[seed % 3]! }
+      return chance < 0.11 ? { kind: 'fails-to-start', at: 'pull', reason: 'no image' } : null
+    }
+    const s: Stack = await stack({
+      config: { limits: { runners: 25 } },
+      deliver: async (world, delivery) => {
+        if (random() < 0.7) return world.accept(delivery)
+        if (random() < 0.5) throw new Error('nobody answered')
+      },
+      onEvent: (_, event, pass) => {
+        if (random() > 0.2) pass(event)
+      },
+      computeFaults: { fate },
+      wrapPorts: ports =>
+        guarded(ports, async work => {
+          const isOver = ports.clock.now() > START + 3 * HOUR
+          if (!isOver && random() < 0.01) throw new Error('before')
+          const answer = await work()
+          if (!isOver && random() < 0.01) throw new Error('after')
+          return answer
+        }),
+    })
+    busyDay(s.world, { seed, count: 80, hours: 2 })
+    await s.world.clock.run(START + 2.6 * HOUR)
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+    expect(await s.world.ledger.runners.open({})).toEqual([])
   })
 })
 

@@ -265,6 +265,7 @@ export async function leftovers({ world, violations }: Stack): Promise<string[]>
   }
   for (const runner of allRunners) {
     if (runner.stoppedAt === null) faults.push(`runner ${runner.name} has not stopped`)
+    else if (runner.cleanedAt === null) faults.push(`runner ${runner.name} may have left something behind`)
     if (runner.launch === null) faults.push(`nobody knows why runner ${runner.name} was started`)
     else if (runner.cost === null) faults.push(`runner ${runner.name} has no price`)
   }
