@@ -155,9 +155,7 @@ export function launch(
       case 'relaunch': {
         const job = await ledger.jobs.get(message.jobKey)
         if (!job || !needsRunner(job) || job.runner !== message.after) return null
-        // What another job took is told; but nobody is refused for it whom GitHub has given a runner by now.
-        const isLast = message.cause === 'retry' || job.replacements >= config.limits.replacements
-        if (isLast && !(await isLeftAlone(job, message))) return null
+        if (message.cause === 'retry' && !(await isLeftAlone(job, message))) return null
         return prepareAgain(job, message.cause)
       }
     }
