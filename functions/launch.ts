@@ -29,7 +29,7 @@ import type { Deferral, Gate, Job, JobRequest, LaunchCause, Problem, Runner } fr
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
 import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
-import type { LaunchMessage, Ports, QueueMessage } from './ports.ts'
+import type { Compute, LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { placeRequest, refillGate } from './refill.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
 import { deregister } from './registration.ts'
@@ -37,7 +37,9 @@ import { rerunOf } from './rerun.ts'
 import { type StartResult, startRunner, type Where } from './start.ts'
 import { changeGate, create, update } from './update.ts'
 
-export type LaunchPorts = Omit<Ports, 'secrets'>
+export type LaunchPorts = Omit<Ports, 'secrets' | 'compute'> & {
+  readonly compute: Pick<Compute, 'start' | 'stop'>
+}
 
 /** Deferred jobs that one invocation starts besides those it was called for. */
 const HEADS_PER_INVOCATION = 10

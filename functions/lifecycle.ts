@@ -18,6 +18,7 @@ import {
   needsRunner,
   priced,
   runnerState,
+  withCleaning,
   withCost,
 } from './core/lifecycle.ts'
 import { jobFor, pairAnew } from './core/pairing.ts'
@@ -48,6 +49,8 @@ export type LifecyclePorts = Omit<Ports, 'secrets' | 'compute'> & { readonly com
 const LISTENER_GRACE_SECONDS = 90
 /** Between two looks at a runner that is still being started and is not needed any more. */
 const ARMING_SECONDS = 5
+/** Open jobs of a repository that are looked at when runners are paired anew, oldest first. */
+const NEIGHBOURS = 500
 /** A runner ends by itself when it has been idle for too long; whatever lives longer is ended. */
 const OVERDUE_MS = 60_000
 
@@ -92,6 +95,8 @@ export function lifecycle(
         return onJob(message)
       case 'runner':
         return onRunner(message, free)
+      case 'clean-up':
+        return onCleanUp(message.runner)
       case 'stop-if-idle':
         return onStopIfIdle(message.runner)
       case 'rerun':
@@ -150,7 +155,7 @@ export function lifecycle(
     if (name === null) return undefined
     const bound = await update(ledger.runners, name, current =>
       current && isRunner(current, ref, event.request.repository.id)
-        ? applyJobToRunner(current, event)
+        ? withCleaning(applyJobToRunner(current, event), clock.now())
         : current,
     )
     if (bound?.job?.key === event.request.key) return bound
@@ -282,7 +287,11 @@ export function lifecycle(
       metrics.count('MessagesIgnored')
       return
     }
-    const told = (await update(ledger.runners, event.runner, current => applyRunnerEvent(current, event)))!
+    let before: Runner | undefined
+    const told = (await update(ledger.runners, event.runner, current => {
+      before = current
+      return withCleaning(applyRunnerEvent(current, event), clock.now())
+    }))!
     const runner = told.launch ? told : await withLaunch(told)
     if (runner.job && runner.stop && isReclaim(runner.stop))
       await noteLoss(ports, config, runner.job.key, runner)
@@ -297,7 +306,7 @@ export function lifecycle(
       })
     }
     free(runner, billOf(runner, runner.stoppedAt))
-    if (event.stoppedAt !== null) metrics.count('RunnersStopped')
+    if (before?.stoppedAt == null) metrics.count('RunnersStopped')
     if (runner.job) await pay(runner)
     else await cleanUp(runner)
     for (const key of new Set([runner.for, jobKeyOf(runner.name)])) {
@@ -319,10 +328,21 @@ export function lifecycle(
     return saved ?? runner
   }
 
-  /** What a runner that ran nothing leaves behind. */
+  /** What a runner that ran nothing leaves behind. Whatever fails here, or comes too early, the sweep asks for again. */
   async function cleanUp(runner: Runner): Promise<void> {
+    if (runner.cleanedAt !== null) return
     if (runner.ticketKey) await tickets.remove(runner.ticketKey)
-    await deregister(ports, runner)
+    if ((await deregister(ports, runner)) === 'busy' || (await isBeingArmed(runner.name))) return
+    await update(
+      ledger.runners,
+      runner.name,
+      current => current && { ...current, cleanedAt: current.cleanedAt ?? clock.now() },
+    )
+  }
+
+  async function onCleanUp(name: string): Promise<void> {
+    const runner = await ledger.runners.get(name)
+    if (runner && runner.stoppedAt !== null) await cleanUp(runner)
   }
 
   async function launchAgain(jobKey: string, after: string, cause: 'retry' | 'replacement'): Promise<void> {
@@ -330,11 +350,22 @@ export function lifecycle(
   }
 
   async function neighbours(repositoryId: number) {
-    const [runners, jobs] = await Promise.all([
+    const [open, jobs] = await Promise.all([
       ledger.runners.open({ repositoryId }),
-      ledger.jobs.open({ repositoryId, limit: 500 }),
+      ledger.jobs.open({ repositoryId, limit: NEIGHBOURS }),
     ])
-    return { runners: runners.filter(runner => runnerState(runner) !== 'stopped'), jobs }
+    const runners = open.filter(runner => runnerState(runner) !== 'stopped')
+    return { runners, jobs: jobs.length < NEIGHBOURS ? jobs : [...jobs, ...(await holders(runners, jobs))] }
+  }
+
+  /** Jobs beyond those listed that have a runner: it must not be taken for free. */
+  async function holders(runners: readonly Runner[], listed: readonly Job[]): Promise<Job[]> {
+    const known = new Set(listed.map(({ key }) => key))
+    const keys = runners.flatMap(runner =>
+      isAvailable(runner) && runner.for !== null && !known.has(runner.for) ? [runner.for] : [],
+    )
+    const further = await Promise.all([...new Set(keys)].map(key => ledger.jobs.get(key)))
+    return further.filter(job => job !== undefined && needsRunner(job)) as Job[]
   }
 
   /** Gives the places of stopped runners back, and wakes who waits for one. */
@@ -377,6 +408,7 @@ function recordKey(record: QueueRecord): string {
   if (message === null) return record.id
   switch (message.kind) {
     case 'runner':
+    case 'clean-up':
     case 'stop-if-idle':
       return message.runner
     case 'rerun':

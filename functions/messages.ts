@@ -26,6 +26,10 @@ const EVENTS: Readonly<Record<EventsMessage['kind'], Shape>> = {
     isNews(message) &&
     typeof message.conclusion === 'string' &&
     (message.runner === null || isRunner(message.runner)),
+  runner: ({ runner, providerId, stoppedAt, stop }) =>
+    [runner, providerId].every(text => typeof text === 'string') &&
+    (stoppedAt === null ? stop === null : typeof stoppedAt === 'number' && isStop(stop)),
+  'clean-up': ({ runner }) => typeof runner === 'string',
   'stop-if-idle': ({ runner }) => typeof runner === 'string',
   rerun: ({ rerun }) => typeof rerun === 'string',
 }
@@ -80,6 +84,11 @@ function isRequest(value: unknown): boolean {
 function isRunner(value: unknown): boolean {
   const { id, name } = fields(value)
   return typeof id === 'number' && typeof name === 'string'
+}
+
+function isStop(value: unknown): boolean {
+  const { code, reason } = fields(value)
+  return typeof code === 'string' && typeof reason === 'string'
 }
 
 function invalid(why: string): TornadeError {

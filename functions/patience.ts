@@ -18,11 +18,21 @@ export async function patiently(
   try {
     await work()
   } catch (error) {
-    const seconds = pauseAskedFor(error)
+    const seconds = await pauseFor({ clock, ledger }, error)
     if (seconds === null) throw error
     log.warn('GitHub asks to wait, the message comes again then', { message: record.id, seconds })
-    const until = clock.now() + seconds * 1000
-    await changeGate(ledger, gate => ({ gate: pause(gate, 'github', until) }))
     await queue.send(from, [{ body: record.body, delaySeconds: Math.min(LONGEST_DELAY_SECONDS, seconds) }])
   }
+}
+
+/** Pauses starts where `error` says that GitHub wants to be left alone. @returns the seconds; null for any other error */
+export async function pauseFor(
+  { clock, ledger }: Pick<Ports, 'clock' | 'ledger'>,
+  error: unknown,
+): Promise<number | null> {
+  const seconds = pauseAskedFor(error)
+  if (seconds === null) return null
+  const until = clock.now() + seconds * 1000
+  await changeGate(ledger, gate => ({ gate: pause(gate, 'github', until) }))
+  return seconds
 }

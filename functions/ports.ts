@@ -14,7 +14,9 @@ import type {
   RepositoryRef,
   Rerun,
   Runner,
+  RunnerEvent,
   StartRequest,
+  SweepMemory,
 } from './core/types.ts'
 
 export interface Clock {
@@ -90,6 +92,10 @@ export interface Compute {
   start(request: StartRequest): Promise<StartOutcome>
   /** Idempotent; an unknown or stopped runner is no error. */
   stop(providerId: string, reason: string): Promise<void>
+  /** What the provider says of these now, as its events would; null where it knows none of that id (any more). */
+  describe(providerIds: readonly string[]): Promise<ReadonlyMap<string, RunnerEvent | null>>
+  /** Ids of all tasks and builds that have not stopped; of those started before `since` some may be left out. */
+  list(since: number): Promise<readonly string[]>
 }
 
 export type JitOutcome =
@@ -117,6 +123,46 @@ export interface GitHubJob {
   readonly runnerName: string | null
   readonly startedAt: number | null
   readonly completedAt: number | null
+}
+/** A job in the list of its run: enough to be told of it as by its delivery. */
+export interface GitHubRunJob extends GitHubJob {
+  readonly id: number
+  readonly attempt: number
+  readonly workflow: string | null
+  readonly name: string
+  readonly headBranch: string | null
+  readonly headSha: string
+  readonly labels: readonly string[]
+  /** null where the server does not say. */
+  readonly createdAt: number | null
+}
+export interface GitHubListedRun {
+  readonly id: number
+  readonly attempt: number
+  readonly event: string
+  readonly headBranch: string | null
+}
+export interface GitHubListedRunner {
+  readonly id: number
+  readonly name: string
+  readonly busy: boolean
+  readonly online: boolean
+}
+/** An attempt to deliver a webhook, as GitHub's log of the App has it. */
+export interface FailedDelivery {
+  /** Of this attempt. A string, because it exceeds 2^53. */
+  readonly id: string
+  /** X-GitHub-Delivery: the same for every attempt. */
+  readonly guid: string
+  readonly deliveredAt: number
+  readonly redelivery: boolean
+  /** Of the answer; GitHub's own 502 or 504, or 0, where there was none. */
+  readonly statusCode: number
+  /** X-GitHub-Event */
+  readonly event: string
+  readonly action: string | null
+  readonly installationId: number | null
+  readonly repositoryId: number | null
 }
 export interface GitHubRun {
   readonly event: string
@@ -152,6 +198,18 @@ export interface GitHub {
    * there is no such run.
    */
   runAttempt(scope: GitHubScope, runId: number): Promise<number | null>
+  /** GET /repos/{o}/{r}/actions/runs?status=… , newest first, at most a thousand. */
+  listRuns(scope: GitHubScope, status: 'queued' | 'in_progress'): Promise<readonly GitHubListedRun[]>
+  /** GET /repos/{o}/{r}/actions/runs/{id}/jobs?filter=latest: the jobs of its latest attempt; null when it does not exist. */
+  listJobs(scope: GitHubScope, runId: number): Promise<readonly GitHubRunJob[] | null>
+  /** GET /repos/{o}/{r}/actions/runners: all that are registered where runners of this repository are. */
+  listRunners(scope: GitHubScope): Promise<readonly GitHubListedRunner[]>
+  /** GET /app/hook/deliveries?status=failure, newest first, kept 3 days; `cursor` is `next` of the page before. */
+  listFailedDeliveries(
+    cursor: string | null,
+  ): Promise<{ readonly deliveries: readonly FailedDelivery[]; readonly next: string | null }>
+  /** POST /app/hook/deliveries/{id}/attempts: the same delivery once more; gone where it is not kept any more. */
+  redeliver(id: string): Promise<'accepted' | 'gone'>
   /** POST /repos/{o}/{r}/actions/runs/{id}/cancel; a finished run is no error. */
   cancelRun(scope: GitHubScope, runId: number): Promise<void>
   /**
@@ -211,7 +269,7 @@ export interface Ledger {
     page(query: JobQuery): Promise<Page<Job>>
   }
   readonly runners: Store<Runner> & {
-    /** Runners that have not stopped. May lag behind writes. */
+    /** Runners that have not stopped, and those that left something behind (`cleanedAt`). May lag behind writes. */
     open(query: { readonly repositoryId?: number }): Promise<readonly Runner[]>
     page(query: { readonly cursor?: string; readonly limit: number }): Promise<Page<Runner>>
   }
@@ -220,6 +278,7 @@ export interface Ledger {
     open(query: { readonly limit: number }): Promise<readonly Rerun[]>
   }
   readonly gate: { get(): Promise<Gate>; put(gate: Gate): Promise<Put<Gate>> }
+  readonly sweep: { get(): Promise<SweepMemory>; put(memory: SweepMemory): Promise<Put<SweepMemory>> }
 }
 
 export interface Ports {
@@ -250,6 +309,10 @@ export type LaunchMessage =
   | { readonly kind: 'wake' }
 export type EventsMessage =
   | JobEvent
+  /** What AWS would have told, had its event not been lost. */
+  | RunnerEvent
+  /** A runner that has stopped left its ticket or its registration behind. */
+  | { readonly kind: 'clean-up'; readonly runner: string }
   /** Ask again whether a deregistered runner is still without a job, and stop it if so. */
   | { readonly kind: 'stop-if-idle'; readonly runner: string }
   /** A job was lost to Spot: ask GitHub to run it again, or ask once more. */

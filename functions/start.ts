@@ -10,7 +10,7 @@ import { pauseAskedFor } from './core/errors.ts'
 import { isLostTo, needsRunner, newRunner, priced } from './core/lifecycle.ts'
 import { after, registrationName } from './core/plan.ts'
 import type { CapacityKind, Claim, Job, Runner } from './core/types.ts'
-import type { GitHubScope, JitOutcome, Ports } from './ports.ts'
+import type { Compute, GitHubScope, JitOutcome, Ports } from './ports.ts'
 import type { RefuseCode } from './refuse.ts'
 import { create, update } from './update.ts'
 
@@ -31,7 +31,9 @@ export type StartResult =
   | { readonly outcome: 'paused'; readonly until: number }
   | { readonly outcome: 'refused'; readonly code: RefuseCode; readonly message: string }
 
-type StartPorts = Pick<Ports, 'clock' | 'compute' | 'github' | 'ledger' | 'log' | 'metrics' | 'tickets'>
+type StartPorts = Pick<Ports, 'clock' | 'github' | 'ledger' | 'log' | 'metrics' | 'tickets'> & {
+  readonly compute: Pick<Compute, 'start' | 'stop'>
+}
 
 /** How long a runner waits for its ticket. */
 const TICKET_WAIT_MS = 3 * 60_000
@@ -158,7 +160,8 @@ async function arm(
         started,
         clock.now(),
       )
-      return registration ? { ...known, registration } : known
+      // It may have stopped meanwhile, and been looked at before there was anything to remove.
+      return registration ? { ...known, registration, cleanedAt: null } : known
     })
   const scope = scopeOf(job)
   const jit = await mintOrPause(ports, scope, job.request.labels, claim.runner)

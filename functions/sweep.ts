@@ -1,44 +1,79 @@
 /**
- * Each minute: what should have moved and did not. It decides on the ledger alone and asks GitHub only about jobs
- * whose runner is gone.
+ * Each minute: what should have moved and did not. Most of it is decided on the ledger alone; GitHub and the provider
+ * are asked about what may have been lost. Every step can fail without the others, and is taken again in a minute.
  */
-import { askGitHub } from './ask.ts'
 import type { Config } from './config.ts'
 import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
 import { launchOf } from './core/claim.ts'
 import { newRunner, priced } from './core/lifecycle.ts'
 import { jobKeyOf } from './core/plan.ts'
-import { type SweepAction, sweepActions } from './core/sweep.ts'
-import { errorFields } from './lambda.ts'
+import { LATELY_MS } from './core/questions.ts'
+import { type Sight, type SweepAction, sweepActions } from './core/sweep.ts'
+import { leased, released, withSeen } from './core/sweep-memory.ts'
+import type { SweepMemory } from './core/types.ts'
+import { errorFields, type Invocation } from './lambda.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
+import { askAround } from './sweep-github.ts'
+import { findOrphans, reconcile } from './sweep-runners.ts'
 import { changeGate, update } from './update.ts'
 
 /** It stops runners and starts none. */
 export type SweepPorts = Pick<Ports, 'clock' | 'github' | 'ledger' | 'log' | 'queue'> & {
-  readonly compute: Pick<Compute, 'stop'>
+  readonly compute: Omit<Compute, 'start'>
 }
 
 /** Jobs looked at in one sweep, oldest first. */
 const JOBS_PER_SWEEP = 2000
 const RERUNS_PER_SWEEP = 100
+/** While nothing has happened for long, GitHub is still asked so often whether it only seems so. */
+const IDLE_LOOK_MS = 15 * 60_000
+const ORPHANS_MS = 5 * 60_000
 
-export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
+/** What the steps of one sweep share. */
+export interface Round {
+  readonly sight: Sight
+  readonly invocation: Invocation
+  /** What the next sweep will know; steps replace it. */
+  memory: SweepMemory
+}
+
+export function sweep(ports: SweepPorts, config: Config): (invocation: Invocation) => Promise<void> {
   const { clock, compute, ledger, log, queue } = ports
 
-  return async () => {
-    const [jobs, runners, gate, reruns] = await Promise.all([
+  return async invocation => {
+    const [jobs, runners, gate, reruns, memory] = await Promise.all([
       ledger.jobs.open({ limit: JOBS_PER_SWEEP }),
       ledger.runners.open({}),
       ledger.gate.get(),
       ledger.reruns.open({ limit: RERUNS_PER_SWEEP }),
+      ledger.sweep.get(),
     ])
-    for (const action of sweepActions({ jobs, runners, gate, reruns }, config, clock.now())) {
-      try {
-        await act(action)
-      } catch (error) {
-        log.error('sweep step failed and will be tried again', { step: action.kind, ...errorFields(error) })
-      }
+    const sight: Sight = { jobs, runners, gate, reruns }
+    if (isIdle(sight, memory, clock.now())) return
+    const now = clock.now()
+    const leasing = leased(memory, invocation.id, now, now + invocation.remainingMs())
+    // Another sweep is at work, or has just begun.
+    if (!leasing || !(await ledger.sweep.put(leasing)).ok) return
+
+    const round: Round = { sight, invocation, memory: leasing }
+    round.memory = { ...round.memory, repositories: withSeen(memory.repositories, jobs, now) }
+    for (const action of sweepActions(sight, config, now)) await step(action.kind, () => act(action))
+    await step('reconcile', () => reconcile(ports, config, round))
+    await step('ask GitHub', () => askAround(ports, config, round, step))
+    if (areOrphansDue(round.memory, clock.now()))
+      await step('orphans', () => findOrphans(ports, config, round, step))
+    await step('remember', async () => {
+      // Who took over meanwhile knows better.
+      await ledger.sweep.put(released(round.memory, clock.now()))
+    })
+  }
+
+  async function step(name: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      log.error('sweep step failed and will be tried again', { step: name, ...errorFields(error) })
     }
   }
 
@@ -72,6 +107,8 @@ export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
         return eventsQueue({ kind: 'stop-if-idle', runner: action.runner })
       case 'rerun':
         return eventsQueue({ kind: 'rerun', rerun: action.rerun })
+      case 'clean-up':
+        return eventsQueue({ kind: 'clean-up', runner: action.runner })
       case 'stop':
         await compute.stop(action.providerId, action.reason)
         await update(
@@ -80,15 +117,6 @@ export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
           current => current && { ...current, stopRequestedAt: current.stopRequestedAt ?? clock.now() },
         )
         return
-      case 'ask-github': {
-        const job = await ledger.jobs.get(action.jobKey)
-        const event = job && (await askGitHub(ports, job))
-        if (event?.kind === 'completed') await eventsQueue(event)
-        // The gate was opened, and nobody heard of it.
-        if (event?.kind === 'queued' && job?.queuedAt === null)
-          await launchQueue({ kind: 'job', request: job.request, queuedAt: event.at })
-        return
-      }
     }
   }
 
@@ -123,4 +151,17 @@ export function sweep(ports: SweepPorts, config: Config): () => Promise<void> {
   async function eventsQueue(body: EventsMessage): Promise<void> {
     await queue.send('events', [{ body }])
   }
+}
+
+/** Nothing is open, nothing was lately, and GitHub has been asked not long ago. */
+function isIdle({ jobs, runners, gate }: Sight, memory: SweepMemory, now: number): boolean {
+  const isEmpty = jobs.length + runners.length + Object.keys(gate.holders).length === 0
+  if (!isEmpty || isAnyoneWaiting(gate) || Object.keys(memory.suspects).length > 0) return false
+  const [last] = memory.repositories
+  if (!last) return true
+  return now - last.seenAt > LATELY_MS && now - memory.deliveries.lookedAt < IDLE_LOOK_MS
+}
+
+function areOrphansDue({ orphansAt, suspects }: SweepMemory, now: number): boolean {
+  return now - orphansAt >= ORPHANS_MS || Object.keys(suspects).length > 0
 }

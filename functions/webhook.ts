@@ -4,9 +4,9 @@ import { verifyWithFallback } from '@octokit/webhooks-methods'
 import type { Config } from './config.ts'
 import { type DeliveryRules, readDelivery } from './core/delivery.ts'
 import type { ErrorCode } from './core/errors.ts'
-import type { JobEvent } from './core/types.ts'
 import type { HttpRequest, HttpResponse } from './lambda.ts'
-import type { LaunchMessage, Ports, QueueMessage, QueueName } from './ports.ts'
+import type { Ports } from './ports.ts'
+import { route } from './route.ts'
 
 /** Deliveries of workflow_job are about 20 kB; GitHub sends up to 25 MB for other events. */
 export const BODY_LIMIT = 1_048_576
@@ -70,12 +70,6 @@ export function webhook(
     log.warn('delivery rejected', { code, status })
     return { status, body: { outcome: 'rejected', reason } }
   }
-}
-
-function route(event: JobEvent): [QueueName, QueueMessage[]] {
-  if (event.kind !== 'queued') return ['events', [{ body: event }]]
-  const message: LaunchMessage = { kind: 'job', request: event.request, queuedAt: event.at }
-  return ['launch', [{ body: message }]]
 }
 
 function isJson(contentType: string | undefined): boolean {

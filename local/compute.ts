@@ -7,9 +7,9 @@
  * takes nothing back, unless `faults` say otherwise.
  */
 import { createHash } from 'node:crypto'
-import { RUNNER_VARIABLE } from '../functions/core/aws-events.ts'
+import { RUNNER_VARIABLE, readAwsEvent } from '../functions/core/aws-events.ts'
 import type { GuardPolicy } from '../functions/core/guard.ts'
-import type { RunnerShape, StartRequest } from '../functions/core/types.ts'
+import type { RunnerEvent, RunnerShape, StartRequest } from '../functions/core/types.ts'
 import type { Compute, StartOutcome } from '../functions/ports.ts'
 import type { LocalClock } from './clock.ts'
 import type { GitHubDouble } from './github.ts'
@@ -76,6 +76,8 @@ const CODEBUILD = {
 } as const satisfies Record<string, Span>
 
 const TICKET_MS = 180_000
+/** How long ECS describes a task that has stopped. */
+const DESCRIBED_MS = 3_600_000
 /** `stopTimeout` of the task definitions: from SIGTERM to SIGKILL. */
 const STOP_TIMEOUT_MS = 120_000
 
@@ -103,7 +105,8 @@ export class LocalCompute implements Compute {
   readonly #byToken = new Map<string, Task>()
   readonly #byProviderId = new Map<string, Task>()
   readonly #refusals = new Map<string, StartFailure>()
-  #live = 0
+  /** Provider ids of those that have not stopped. */
+  readonly #running = new Set<string>()
 
   constructor(options: ComputeOptions) {
     this.#options = options
@@ -111,7 +114,7 @@ export class LocalCompute implements Compute {
 
   /** Tasks and builds that have not stopped. */
   get live(): number {
-    return this.#live
+    return this.#running.size
   }
 
   async start(request: StartRequest): Promise<StartOutcome> {
@@ -127,6 +130,22 @@ export class LocalCompute implements Compute {
     const task = this.#byProviderId.get(providerId)
     if (task)
       this.#stopping(task, task.request.shape.compute === 'fargate' ? 'UserInitiated' : 'STOPPED', reason)
+  }
+
+  /** As ECS, which knows a stopped task for about an hour; CodeBuild would know a build for a year. */
+  async describe(providerIds: readonly string[]): Promise<Map<string, RunnerEvent | null>> {
+    const oldest = this.#options.clock.now() - DESCRIBED_MS
+    return new Map(
+      providerIds.map(id => {
+        const task = this.#byProviderId.get(id)
+        const known = task && (task.stoppedAt === null || task.stoppedAt >= oldest)
+        return [id, known ? readAwsEvent(this.#eventOf(task)) : null]
+      }),
+    )
+  }
+
+  async list(): Promise<readonly string[]> {
+    return [...this.#running]
   }
 
   #refuse(request: StartRequest): StartFailure | null {
@@ -158,7 +177,7 @@ export class LocalCompute implements Compute {
     }
     this.#byToken.set(request.token, task)
     this.#byProviderId.set(task.providerId, task)
-    this.#live++
+    this.#running.add(task.providerId)
     this.#after(task, 'provision', () => this.#pull(task))
     return task
   }
@@ -255,7 +274,7 @@ export class LocalCompute implements Compute {
   #end(task: Task): void {
     this.#after(task, 'stop', () => {
       task.stoppedAt = this.#options.clock.now()
-      this.#live--
+      this.#running.delete(task.providerId)
       this.#emit(task)
       // Nothing asks for a stopped task again but its token, which ECS forgets in time as well.
       task.runner = null
@@ -269,8 +288,12 @@ export class LocalCompute implements Compute {
   }
 
   #emit(task: Task): void {
-    const event = task.request.shape.compute === 'fargate' ? this.#taskEvent(task) : this.#buildEvent(task)
-    this.#options.emit(event)
+    task.version++
+    this.#options.emit(this.#eventOf(task))
+  }
+
+  #eventOf(task: Task): unknown {
+    return task.request.shape.compute === 'fargate' ? this.#taskEvent(task) : this.#buildEvent(task)
   }
 
   #taskEvent(task: Task): unknown {
@@ -290,7 +313,7 @@ export class LocalCompute implements Compute {
       ...times(task),
       ...(stop ? { stopCode: stop.code, stoppedReason: stop.reason } : {}),
       startedBy: request.runner,
-      version: ++task.version,
+      version: task.version,
       platformVersion: '1.4.0',
       overrides: { containerOverrides: [] },
       containers: [
@@ -331,7 +354,8 @@ export class LocalCompute implements Compute {
       'detail-type': type,
       source,
       account: LOCAL_ACCOUNT,
-      time: iso(this.#options.clock.now()),
+      // A build's event tells the time of its end in no other way.
+      time: iso(task.stoppedAt ?? this.#options.clock.now()),
       region: this.#options.region,
       resources: [task.providerId],
       detail,

@@ -1,6 +1,6 @@
 /** What the GitHub double knows of a job. */
 import type { GitHubRunnerRef } from '../functions/core/types.ts'
-import type { GitHubJob } from '../functions/ports.ts'
+import type { GitHubJob, GitHubRunJob } from '../functions/ports.ts'
 import type { LocalClock, Timer } from './clock.ts'
 import type { Registration } from './github-runners.ts'
 import type {
@@ -177,6 +177,14 @@ export function apiOf(record: JobRecord): GitHubJob {
     startedAt,
     completedAt,
   }
+}
+
+export function listedJob(record: JobRecord): GitHubRunJob {
+  const { jobId, attempt, workflow, name, headBranch, headSha, labels } = record.job
+  const facts = { workflow, name, headBranch, headSha, labels }
+  // GitHub writes times without milliseconds.
+  const createdAt = Math.floor(record.createdAt / 1000) * 1000
+  return { ...apiOf(record), id: jobId, attempt, ...facts, createdAt }
 }
 
 export function viewOf(record: JobRecord): JobView {

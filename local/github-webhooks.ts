@@ -1,5 +1,6 @@
 /** Deliveries as GitHub sends them: signed, with its headers, a moment after the event, once. */
 import { sign } from '@octokit/webhooks-methods'
+import type { FailedDelivery } from '../functions/ports.ts'
 import type { LocalClock } from './clock.ts'
 import {
   assemble,
@@ -34,11 +35,47 @@ export interface News {
 /** From an event to its delivery. GitHub promises neither this delay nor any order. */
 const DELAY_MS = 300
 
+/** An answer of the receiver that was no success. Whatever else its caller throws is no answer at all. */
+export class DeliveryRefused extends Error {
+  readonly status: number
+
+  constructor(status: number) {
+    super(`delivery answered with ${status}`)
+    this.name = 'DeliveryRefused'
+    this.status = status
+  }
+}
+
+/** An attempt to deliver, as the log has it. */
+export interface Attempt extends FailedDelivery {
+  /** What it would take to send it again; only failures have it, because payloads are large. */
+  readonly again: (() => void) | null
+}
+
+/** How long the log keeps an attempt. */
+const KEPT_MS = 3 * 24 * 60 * 60_000
+/** What GitHub says where nobody answered. */
+const NO_ANSWER = 502
+const PER_PAGE = 100
+/** Ids of deliveries are beyond 2^53, where a number would round them. */
+const FIRST_ID = 90_071_992_547_409_931n
+
+/**
+ * Sends deliveries, once each, and keeps a log of all attempts.
+ *
+ * Whoever receives them decides what is lost: a `deliver` that throws fails with a trace in the log, and can be
+ * asked for again; one that returns without passing the delivery on loses it without a trace.
+ *
+ * Fidelity: a delivery that was taken cannot be asked for again here; at GitHub it can.
+ */
 export class Webhooks {
   readonly #clock: LocalClock
   readonly #secret: string
   readonly #deliver: (delivery: Delivery) => Promise<void>
+  /** By id, oldest first. */
+  readonly #log = new Map<string, Attempt>()
   #count = 0
+  #attempts = 0n
   #undelivered = 0
 
   constructor(clock: LocalClock, secret: string, deliver: (delivery: Delivery) => Promise<void>) {
@@ -47,29 +84,77 @@ export class Webhooks {
     this.#deliver = deliver
   }
 
-  /** Deliveries whose receiver did not take them. */
+  /** Attempts that their receiver did not take. */
   get undelivered(): number {
     return this.#undelivered
   }
 
-  send(news: News): void {
-    const number = ++this.#count
-    this.#clock.after(DELAY_MS, async () => {
-      const delivery = await this.#write(news, number)
-      try {
-        await this.#deliver(delivery)
-      } catch {
-        // GitHub logs a failed delivery and does not send it again:
-        // https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries
-        this.#undelivered++
-      }
-    })
+  /** All attempts that the log keeps, oldest first. */
+  get log(): Iterable<FailedDelivery> {
+    this.#forget()
+    return this.#log.values()
   }
 
-  async #write(news: News, number: number): Promise<Delivery> {
+  send(news: News): void {
+    const number = ++this.#count
+    this.#clock.after(DELAY_MS, () => this.#attempt(news, number, this.#clock.now(), false))
+  }
+
+  /** The failures, newest first; `cursor` is the id of the last one of the page before. */
+  failures(cursor: string | null): { deliveries: FailedDelivery[]; next: string | null } {
+    this.#forget()
+    const failed = [...this.#log.values()]
+      .filter(({ id, statusCode }) => statusCode >= 400 && (cursor === null || BigInt(id) < BigInt(cursor)))
+      .toReversed()
+    const deliveries = failed.slice(0, PER_PAGE).map(({ again: _, ...attempt }) => attempt)
+    return { deliveries, next: failed.length > PER_PAGE ? deliveries.at(-1)!.id : null }
+  }
+
+  redeliver(id: string): 'accepted' | 'gone' {
+    this.#forget()
+    const again = this.#log.get(id)?.again
+    if (!again) return 'gone'
+    this.#clock.after(DELAY_MS, again)
+    return 'accepted'
+  }
+
+  async #attempt(news: News, number: number, firstAt: number, redelivery: boolean): Promise<void> {
+    const delivery = await this.#write(news, number, firstAt)
+    const attempt = {
+      id: String(FIRST_ID + this.#attempts++),
+      guid: delivery.id,
+      deliveredAt: this.#clock.now(),
+      redelivery,
+      event: delivery.event,
+      action: news.action,
+      installationId: news.job.installationId,
+      repositoryId: news.job.repository.id,
+    }
+    try {
+      await this.#deliver(delivery)
+      this.#log.set(attempt.id, { ...attempt, statusCode: 202, again: null })
+    } catch (error) {
+      // GitHub logs a failed delivery and does not send it again:
+      // https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries
+      this.#undelivered++
+      const statusCode = error instanceof DeliveryRefused ? error.status : NO_ANSWER
+      const again = () => this.#attempt(news, number, firstAt, true)
+      this.#log.set(attempt.id, { ...attempt, statusCode, again })
+    }
+  }
+
+  #forget(): void {
+    const oldest = this.#clock.now() - KEPT_MS
+    for (const [id, { deliveredAt }] of this.#log) {
+      if (deliveredAt >= oldest) return
+      this.#log.delete(id)
+    }
+  }
+
+  async #write(news: News, number: number, at: number): Promise<Delivery> {
     const { action, job, moment, envelope, base } = news
     const body = JSON.stringify(assemble(action, job, moment, envelope, base))
-    const id = guid(`${this.#secret} ${this.#clock.now()} ${number}`)
+    const id = guid(`${this.#secret} ${at} ${number}`)
     return {
       id,
       event: 'workflow_job',

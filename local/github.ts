@@ -8,9 +8,13 @@
  * have no latency, no rate limits and no failures; whoever wants those wraps the port, or `deliver`.
  */
 import type {
+  FailedDelivery,
   GitHub,
   GitHubJob,
+  GitHubListedRun,
+  GitHubListedRunner,
   GitHubRun,
+  GitHubRunJob,
   GitHubScope,
   JitOutcome,
   RerunOutcome,
@@ -28,6 +32,7 @@ import {
   type JobSource,
   type JobView,
   jobKey,
+  listedJob,
   momentOf,
   newRecord,
   plan,
@@ -48,7 +53,7 @@ export type {
   RunFacts,
 } from './github-jobs.ts'
 export type { RunnerProgram, RunnerSession, RunnerView } from './github-runners.ts'
-export type { Delivery } from './github-webhooks.ts'
+export { type Delivery, DeliveryRefused } from './github-webhooks.ts'
 
 export interface GitHubDoubleOptions {
   readonly clock: LocalClock
@@ -77,9 +82,14 @@ interface Run {
   /** Of its latest job. */
   attempt: number
   readonly facts: GitHubRun
+  /** Of all attempts. */
+  readonly jobs: JobRecord[]
   /** Jobs that are not completed. */
   readonly open: Set<JobRecord>
 }
+
+/** GitHub lists no more: https://docs.github.com/rest/actions/workflow-runs#list-workflow-runs-for-a-repository */
+const LISTED_RUNS = 1000
 
 /** From the wish to cancel a running job to its end: the runner's cleanup. */
 const CANCEL_MS = [2_000, 6_000] as const
@@ -95,6 +105,8 @@ export class GitHubDouble implements GitHub {
   /** Latest attempt by job id. GitHub gives every attempt an id of its own; recordings may not. */
   readonly #latest = new Map<number, JobRecord>()
   readonly #runs = new Map<number, Run>()
+  /** Those that have not ended. */
+  readonly #openRuns = new Map<number, Run>()
   /** Scripts of jobs that are not known yet. */
   readonly #scripts = new Map<string, JobScript>()
   readonly #checks = new Map<string, CheckRun>()
@@ -194,9 +206,14 @@ export class GitHubDouble implements GitHub {
     return [...this.#checks.values()]
   }
 
-  /** Deliveries that their receiver did not take. */
+  /** Attempts to deliver that their receiver did not take. */
   get undelivered(): number {
     return this.#webhooks.undelivered
+  }
+
+  /** GitHub's log of deliveries: every attempt of the last 3 days, oldest first. */
+  get deliveries(): Iterable<FailedDelivery> {
+    return this.#webhooks.log
   }
 
   /** How many jobs have not ended. */
@@ -270,6 +287,43 @@ export class GitHubDouble implements GitHub {
     return run && run.repositoryId === scope.repository.id ? run.attempt : null
   }
 
+  /** Runs that wait for nothing but a gate are in neither list, as at GitHub. */
+  async listRuns(scope: GitHubScope, status: 'queued' | 'in_progress'): Promise<readonly GitHubListedRun[]> {
+    const found: GitHubListedRun[] = []
+    for (const [id, run] of this.#openRuns) {
+      if (run.repositoryId !== scope.repository.id || statusOf(run) !== status) continue
+      const { event, headBranch } = run.facts
+      found.push({ id, attempt: run.attempt, event, headBranch })
+    }
+    return found.toReversed().slice(0, LISTED_RUNS)
+  }
+
+  /** Fidelity: a job that was not run again belongs to the attempt before, and is not among those of the latest. */
+  async listJobs(scope: GitHubScope, runId: number): Promise<readonly GitHubRunJob[] | null> {
+    const run = this.#runs.get(runId)
+    if (run?.repositoryId !== scope.repository.id) return null
+    return run.jobs.filter(({ job }) => job.attempt === run.attempt).map(listedJob)
+  }
+
+  async listRunners(scope: GitHubScope): Promise<readonly GitHubListedRunner[]> {
+    return [...this.#runners.all()]
+      .filter(({ repositoryId }) => repositoryId === scope.repository.id)
+      .map(runner => ({
+        id: runner.id,
+        name: runner.name,
+        busy: this.#dispatch.isBusy(runner),
+        online: runner.program !== null,
+      }))
+  }
+
+  async listFailedDeliveries(cursor: string | null) {
+    return this.#webhooks.failures(cursor)
+  }
+
+  async redeliver(id: string): Promise<'accepted' | 'gone'> {
+    return this.#webhooks.redeliver(id)
+  }
+
   async cancelRun(scope: GitHubScope, runId: number): Promise<void> {
     const run = this.#runs.get(runId)
     if (run?.repositoryId !== scope.repository.id) return
@@ -318,7 +372,9 @@ export class GitHubDouble implements GitHub {
     if (job.attempt >= (this.#latest.get(job.jobId)?.job.attempt ?? 0)) this.#latest.set(job.jobId, record)
     this.#lastJobId = Math.max(this.#lastJobId, job.jobId)
     const run = this.#runOf(job)
+    run.jobs.push(record)
     run.open.add(record)
+    this.#openRuns.set(job.runId, run)
     run.attempt = Math.max(run.attempt, job.attempt)
     this.#openJobs++
     this.#follow(record, { ...job.script, ...this.#scripts.get(record.key) })
@@ -331,7 +387,13 @@ export class GitHubDouble implements GitHub {
     if (known) return known
     const { event, headBranch, headRepositoryId } = job
     const facts: GitHubRun = { event, headBranch, headRepositoryId, path: workflowPath(job.workflow ?? 'ci') }
-    const run: Run = { repositoryId: job.repository.id, attempt: job.attempt, facts, open: new Set() }
+    const run: Run = {
+      repositoryId: job.repository.id,
+      attempt: job.attempt,
+      facts,
+      jobs: [],
+      open: new Set(),
+    }
     this.#runs.set(job.runId, run)
     return run
   }
@@ -396,13 +458,22 @@ export class GitHubDouble implements GitHub {
     this.#tell(record, 'completed')
     record.source = null
     this.#openJobs--
-    this.#runOf(record.job).open.delete(record)
+    const run = this.#runOf(record.job)
+    run.open.delete(record)
+    if (run.open.size === 0) this.#openRuns.delete(record.job.runId)
     this.#dispatch.withdraw(record, record.ranOn ? conclusion : null)
   }
 
   #tell(record: JobRecord, action: WorkflowJobAction): void {
     this.#webhooks.send({ action, job: record.job, moment: momentOf(record), ...record.source! })
   }
+}
+
+/** A run is in progress from the start of its first job to the end of its last. */
+function statusOf({ jobs, attempt }: Run): 'waiting' | 'queued' | 'in_progress' {
+  const phases = jobs.filter(({ job }) => job.attempt === attempt).map(({ phase }) => phase)
+  if (phases.some(phase => phase === 'running' || phase === 'completed')) return 'in_progress'
+  return phases.every(phase => phase === 'waiting') ? 'waiting' : 'queued'
 }
 
 function workflowPath(workflow: string): string {

@@ -16,9 +16,15 @@ export function withLatency(clock: LocalClock, ports: Ports): Ports {
   }
 }
 
-function slowLedger(clock: LocalClock, { jobs, runners, reruns, gate }: Ledger): Ledger {
+function slowLedger(clock: LocalClock, { jobs, runners, reruns, gate, sweep }: Ledger): Ledger {
   const slowly = <T extends object>(store: T) => slow(clock, store, LATENCY.ledger)
-  return { jobs: slowly(jobs), runners: slowly(runners), reruns: slowly(reruns), gate: slowly(gate) }
+  return {
+    jobs: slowly(jobs),
+    runners: slowly(runners),
+    reruns: slowly(reruns),
+    gate: slowly(gate),
+    sweep: slowly(sweep),
+  }
 }
 
 /** The same port; every call takes effect halfway through its time. */

@@ -4,7 +4,8 @@
  */
 import { EMPTY_GATE } from '../functions/core/admission.ts'
 import { isFinal, jobState } from '../functions/core/lifecycle.ts'
-import type { Gate, Job, Rerun, Runner } from '../functions/core/types.ts'
+import { EMPTY_MEMORY } from '../functions/core/sweep-memory.ts'
+import type { Gate, Job, Rerun, Runner, SweepMemory } from '../functions/core/types.ts'
 import type { JobQuery, Ledger, Page, Put } from '../functions/ports.ts'
 
 export class LocalLedger implements Ledger {
@@ -15,7 +16,7 @@ export class LocalLedger implements Ledger {
   )
   readonly #runners = new Items<Runner>(
     runner => runner.name,
-    runner => runner.stoppedAt === null,
+    runner => runner.cleanedAt === null,
     runner => runner.launch?.repository.id ?? null,
   )
   readonly #reruns = new Items<Rerun>(
@@ -25,6 +26,7 @@ export class LocalLedger implements Ledger {
   )
   readonly #onJob: (job: Job, before: Job | undefined) => void
   #gate: Gate = EMPTY_GATE
+  #memory: SweepMemory = EMPTY_MEMORY
 
   /** @param onJob called after each write of a job */
   constructor(onJob: (job: Job, before: Job | undefined) => void = () => {}) {
@@ -68,6 +70,15 @@ export class LocalLedger implements Ledger {
     put: async gate => {
       if (gate.version !== this.#gate.version + 1) return { ok: false, current: this.#gate }
       this.#gate = gate
+      return { ok: true }
+    },
+  }
+
+  readonly sweep: Ledger['sweep'] = {
+    get: async () => this.#memory,
+    put: async memory => {
+      if (memory.version !== this.#memory.version + 1) return { ok: false, current: this.#memory }
+      this.#memory = memory
       return { ok: true }
     },
   }

@@ -15,7 +15,7 @@ import { sweep } from '../functions/sweep.ts'
 import { webhook } from '../functions/webhook.ts'
 import { SteppedClock } from './clock.ts'
 import { type ComputeFaults, LocalCompute, type RoleUse } from './compute.ts'
-import { type Delivery, GitHubDouble } from './github.ts'
+import { type Delivery, DeliveryRefused, GitHubDouble } from './github.ts'
 import {
   HTTP_FAILURE,
   type HttpAnswer,
@@ -44,7 +44,10 @@ export interface WorldOptions {
   readonly speed?: number
   /** Least and most seconds of a job without a recording. */
   readonly jobSeconds?: readonly [number, number]
-  /** Called for deliveries of the double; by default they go straight to the webhook function. */
+  /**
+   * Called for deliveries of the double; by default they go straight to the webhook function (`accept`). One that
+   * throws has failed, and GitHub's log says so; one that returns without handing it on has lost it without a trace.
+   */
   readonly deliver?: (world: World, delivery: Delivery) => Promise<void>
   /** Called after each write of a job. */
   readonly onJob?: (job: Job, before: Job | undefined) => void
@@ -206,10 +209,10 @@ export class World {
     }
   }
 
-  /** A delivery of the double to the endpoint, in process. @throws when it is not taken */
+  /** A delivery of the double to the endpoint, in process. @throws DeliveryRefused when it is not taken */
   async accept({ headers, body }: Delivery): Promise<void> {
     const { status } = await this.request('POST', '/webhook', headers, Buffer.from(body))
-    if (status >= 300) throw new Error(`delivery answered with ${status}`)
+    if (status >= 300) throw new DeliveryRefused(status)
   }
 
   #connect(wired: Wiring['functions'][number], ports: Ports, config: Config): LocalFunction {

@@ -23,6 +23,8 @@ const OPERATIONS = [
   'actions/list-self-hosted-runners-for-org',
   'actions/delete-self-hosted-runner-from-org',
   'actions/get-job-for-workflow-run',
+  'actions/list-jobs-for-workflow-run',
+  'actions/list-workflow-runs-for-repo',
   'actions/re-run-job-for-workflow-run',
   'actions/get-workflow-run',
   'actions/cancel-workflow-run',

@@ -59,6 +59,7 @@ function runner(over: Partial<Runner> = {}): Runner {
     startedAt: null,
     stoppingAt: null,
     stoppedAt: null,
+    cleanedAt: null,
     stop: null,
     for: null,
     job: null,

@@ -39,14 +39,6 @@ describe('a job', () => {
     expect(look({ jobs: [opened] }, 3660)).toEqual([])
   })
 
-  it('behind a gate is asked about once an hour', () => {
-    const gated = job({ gatedAt: T0, queuedAt: null })
-    const asked = Array.from({ length: 180 }, (_, minute) =>
-      look({ jobs: [gated] }, minute * MINUTE + 7),
-    ).flat()
-    expect(asked).toEqual(Array(2).fill({ kind: 'ask-github', jobKey: '41-1' }))
-  })
-
   it('whose claim was interrupted is carried on once its lease is over', () => {
     expect(look({ jobs: [launching()] }, 89)).toEqual([])
     expect(look({ jobs: [launching()] }, 90)).toEqual([{ kind: 'resume', jobKey: '41-1' }])
@@ -76,19 +68,6 @@ describe('a job', () => {
     expect(look({ jobs: [launching(), thief], runners: [taken] }, 6 * MINUTE)).toEqual([
       { kind: 'relaunch', jobKey: '41-1', after: RUNNER },
     ])
-  })
-
-  it('that runs is left to its runner, and asked about when that is gone', () => {
-    const running = launching({ started: { at: at(30), runner: REF } })
-    const busy = runner({ startedAt: at(20), job: RAN })
-    expect(look({ jobs: [running], runners: [busy] }, 3600)).toEqual([])
-    expect(look({ jobs: [running] }, 5 * MINUTE)).toEqual([])
-    expect(look({ jobs: [running] }, 6 * MINUTE)).toEqual([{ kind: 'ask-github', jobKey: '41-1' }])
-    // The news that a runner stopped can be lost; it cannot live that long.
-    expect(look({ jobs: [running], runners: [busy] }, 363 * MINUTE)).toContainEqual({
-      kind: 'ask-github',
-      jobKey: '41-1',
-    })
   })
 
   it('that is final needs nothing', () => {

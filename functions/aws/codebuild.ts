@@ -8,6 +8,7 @@ import {
   CodeBuildClient,
   type CodeBuildClientConfig,
   type ComputeType,
+  ListBuildsForProjectCommand,
   StartBuildCommand,
   type StartBuildCommandInput,
   StopBuildCommand,
@@ -20,7 +21,6 @@ import {
   attempt,
   CLIENT_DEFAULTS,
   type ComputeSettings,
-  type Describe,
   failed,
   imageKey,
   isThrottle,
@@ -41,7 +41,7 @@ export function codeBuildClient(config: CodeBuildClientConfig = {}): CodeBuildCl
   return new CodeBuildClient({ ...CLIENT_DEFAULTS, ...config })
 }
 
-export class CodeBuild implements Compute, Describe {
+export class CodeBuild implements Compute {
   readonly #settings: ComputeSettings
   readonly #client: CodeBuildClient
 
@@ -89,6 +89,28 @@ export class CodeBuild implements Compute, Describe {
       for (const build of answer.builds ?? []) if (build.arn) events.set(build.arn, event(build))
     }
     return events
+  }
+
+  /** CodeBuild lists every build it ever had, the newest first, and does not say of one when it was. */
+  async list(since: number): Promise<readonly string[]> {
+    const { project } = this.#settings.codebuild
+    const running: string[] = []
+    let nextToken: string | undefined
+    do {
+      const query = {
+        projectName: project,
+        sortOrder: 'DESCENDING',
+        ...(nextToken ? { nextToken } : {}),
+      } as const
+      const page = await this.#client.send(new ListBuildsForProjectCommand(query))
+      const ids = page.ids ?? []
+      if (ids.length === 0) break
+      const { builds = [] } = await this.#client.send(new BatchGetBuildsCommand({ ids }))
+      for (const { arn, buildStatus } of builds) if (arn && buildStatus === 'IN_PROGRESS') running.push(arn)
+      const isOld = builds.some(({ startTime }) => startTime !== undefined && startTime.getTime() < since)
+      nextToken = isOld ? undefined : page.nextToken
+    } while (nextToken)
+    return running
   }
 
   #role(request: StartRequest) {

@@ -5,11 +5,11 @@ import type { RunnerEvent, StartRequest } from '../core/types.ts'
 import type { Compute, StartOutcome } from '../ports.ts'
 import { CodeBuild } from './codebuild.ts'
 import { Fargate } from './fargate.ts'
-import type { ComputeSettings, Describe } from './provider.ts'
+import type { ComputeSettings } from './provider.ts'
 
 export type { ComputeSettings, RoleRef } from './provider.ts'
 
-export class AwsCompute implements Compute, Describe {
+export class AwsCompute implements Compute {
   readonly #settings: ComputeSettings
   readonly #clients: { readonly ecs?: ECSClient; readonly codebuild?: CodeBuildClient }
   #fargate: Fargate | undefined
@@ -38,7 +38,12 @@ export class AwsCompute implements Compute, Describe {
     return new Map(events.flatMap(some => [...some]))
   }
 
-  #adapter(compute: 'fargate' | 'codebuild'): Compute & Describe {
+  async list(since: number): Promise<readonly string[]> {
+    const lists = [this.#adapter('fargate').list(since), this.#adapter('codebuild').list(since)]
+    return (await Promise.all(lists)).flat()
+  }
+
+  #adapter(compute: 'fargate' | 'codebuild'): Compute {
     if (compute === 'fargate') {
       this.#fargate ??= new Fargate(this.#settings, this.#clients.ecs)
       return this.#fargate
@@ -52,7 +57,7 @@ export class AwsCompute implements Compute, Describe {
 export function stoppingCompute(
   { cluster, project }: { readonly cluster: string; readonly project: string },
   clients: { readonly ecs?: ECSClient; readonly codebuild?: CodeBuildClient } = {},
-): Pick<Compute, 'stop'> & Describe {
+): Omit<Compute, 'start'> {
   const nothing = { arn: '', id: '' }
   return new AwsCompute(
     {

@@ -6,6 +6,7 @@ import {
   DescribeTasksCommand,
   ECSClient,
   type ECSClientConfig,
+  ListTasksCommand,
   RunTaskCommand,
   type RunTaskCommandInput,
   type RunTaskCommandOutput,
@@ -21,7 +22,6 @@ import {
   attempt,
   CLIENT_DEFAULTS,
   type ComputeSettings,
-  type Describe,
   type FailureKind,
   failed,
   imageKey,
@@ -45,7 +45,7 @@ export function ecsClient(config: ECSClientConfig = {}): ECSClient {
   return new ECSClient({ ...CLIENT_DEFAULTS, ...config })
 }
 
-export class Fargate implements Compute, Describe {
+export class Fargate implements Compute {
   readonly #settings: ComputeSettings
   readonly #client: ECSClient
 
@@ -107,6 +107,20 @@ export class Fargate implements Compute, Describe {
       if (trouble) throw new Error(`DescribeTasks failed for ${trouble.arn}: ${trouble.reason}`)
     }
     return events
+  }
+
+  /** Tasks that are on their way out have the desired status STOPPED: they need nobody to stop them. */
+  async list(): Promise<readonly string[]> {
+    const { cluster } = this.#settings
+    const ids: string[] = []
+    let nextToken: string | undefined
+    do {
+      const query = { cluster, desiredStatus: 'RUNNING', ...(nextToken ? { nextToken } : {}) } as const
+      const answer = await this.#client.send(new ListTasksCommand(query))
+      ids.push(...(answer.taskArns ?? []))
+      nextToken = answer.nextToken
+    } while (nextToken)
+    return ids
   }
 
   #input(request: StartRequest, role: RoleRef, taskDefinition: string): RunTaskCommandInput {

@@ -25,7 +25,7 @@ export interface LaunchComputeSettings extends Omit<ComputeSettings, 'roles' | '
 /** How long a looked-up value is believed: the image builder moves images weekly, roles hardly ever change. */
 const BELIEVED_MS = 5 * 60_000
 
-export class LaunchCompute implements Compute {
+export class LaunchCompute implements Pick<Compute, 'start' | 'stop'> {
   readonly #settings: LaunchComputeSettings
   readonly #clients: ConstructorParameters<typeof AwsCompute>[1]
   readonly #parameters: Believed

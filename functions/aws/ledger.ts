@@ -1,11 +1,11 @@
 /**
  * The ledger in one DynamoDB table, by conditional writes of single items.
  *
- *     pk   job#KEY, runner#NAME, rerun#KEY or gate (gate-item.ts)
+ *     pk   job#KEY, runner#NAME, rerun#KEY, gate (gate-item.ts) or sweep
  *     v    version
  *     d    the item as JSON, without what its key and version say and without empty facts; or
  *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
- *     t    when it may be forgotten, seconds; only once the job is final, the runner stopped, or the re-run settled
+ *     t    when it may be forgotten, seconds; only once the job is final, nothing is left of the runner, or the re-run is settled
  *     o    job, runner or rerun               } while open
  *     p    job#REPOSITORY                     } of a job
  *     r    REPOSITORY, a number               } of a runner, once it is known
@@ -29,7 +29,8 @@ import {
 import { EMPTY_GATE } from '../core/admission.ts'
 import { TornadeError } from '../core/errors.ts'
 import { isFinal, jobState, newJob, newRunner } from '../core/lifecycle.ts'
-import type { Gate, Job, JobRequest, JobState, Rerun, Runner } from '../core/types.ts'
+import { EMPTY_MEMORY } from '../core/sweep-memory.ts'
+import type { Gate, Job, JobRequest, JobState, Rerun, Runner, SweepMemory } from '../core/types.ts'
 import type { Clock, Ledger, Log, Page, Put } from '../ports.ts'
 import { type Attributes, batchGet, itemBytes, queryKeys } from './dynamodb.ts'
 import { readGate, writeGate } from './gate-item.ts'
@@ -60,6 +61,7 @@ export class DynamoLedger implements Ledger {
   readonly runners: Ledger['runners']
   readonly reruns: Ledger['reruns']
   readonly gate: Ledger['gate']
+  readonly sweep: Ledger['sweep']
 
   constructor(settings: DynamoLedgerSettings) {
     const table = new Table(settings)
@@ -107,6 +109,17 @@ export class DynamoLedger implements Ledger {
         return { ok: false, current: answer.current && gateOf(answer.current) }
       },
     }
+    this.sweep = {
+      get: async () => {
+        const stored = await table.get('sweep')
+        return stored ? readMemory(stored) : EMPTY_MEMORY
+      },
+      put: async ({ version, ...memory }) => {
+        const answer = await table.put('sweep', version, JSON.stringify(memory), {})
+        if (answer.ok) return answer
+        return { ok: false, current: answer.current && readMemory(answer.current) }
+      },
+    }
   }
 }
 
@@ -151,7 +164,7 @@ const RUNNERS: Kind<Runner> = {
   byRepository: 'filter',
   createdAt: ({ launch, pullStartedAt, startedAt, stoppedAt }) =>
     launch?.at ?? pullStartedAt ?? startedAt ?? stoppedAt,
-  endedAt: runner => runner.stoppedAt,
+  endedAt: ({ stoppedAt, cleanedAt }) => (cleanedAt === null ? null : stoppedAt),
 }
 
 const RERUNS: Kind<Rerun> = {
@@ -200,6 +213,19 @@ function gateOf(stored: Attributes): Gate {
 /** The gate as the table would hold it. */
 export function gateItem(gate: Gate): Attributes {
   return itemOf('gate', gate.version, writeGate(gate), {})
+}
+
+/** What cannot be read is only a help that is missing: the sweep starts anew. */
+function readMemory(stored: Attributes): SweepMemory {
+  const memory = parse(stored)
+  const fine =
+    memory &&
+    isRecord(memory.deliveries) &&
+    isRecord(memory.deliveries.asked) &&
+    isRecord(memory.runs) &&
+    isRecord(memory.suspects) &&
+    Array.isArray(memory.repositories)
+  return { ...EMPTY_MEMORY, ...(fine ? memory : {}), version: versionOf(stored) }
 }
 
 /** Jobs, or runners. */

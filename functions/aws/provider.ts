@@ -1,7 +1,7 @@
 /** What the adapters of ECS and CodeBuild share: settings, roles, what a runner is told, and how refusals are read. */
 import { RUNNER_VARIABLE } from '../core/aws-events.ts'
 import { clean } from '../core/text.ts'
-import type { Arch, RunnerEvent, StartRequest } from '../core/types.ts'
+import type { Arch, StartRequest } from '../core/types.ts'
 import type { StartOutcome } from '../ports.ts'
 
 export interface RoleRef {
@@ -53,11 +53,6 @@ export interface ComputeSettings {
 /** Key of an image in the settings: `x64`, `arm64/build`, `x64/image:NAME`, `x64/image:NAME/build`. */
 export function imageKey(arch: Arch, image: string | null, build = false): string {
   return [arch, ...(image === null ? [] : [`image:${image}`]), ...(build ? ['build'] : [])].join('/')
-}
-
-/** What this adapter can say of runners by their provider ids; null where AWS knows none of that id (any more). */
-export interface Describe {
-  describe(providerIds: readonly string[]): Promise<Map<string, RunnerEvent | null>>
 }
 
 type Failed = Extract<StartOutcome, { outcome: 'failed' }>

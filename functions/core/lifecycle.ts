@@ -106,6 +106,7 @@ export function newRunner(name: string): Runner {
     job: null,
     deregisteredAt: null,
     stopRequestedAt: null,
+    cleanedAt: null,
     cost: null,
   }
 }
@@ -119,9 +120,33 @@ export function applyRunnerEvent(runner: Runner | undefined, event: RunnerEvent)
     pullStartedAt: least(base.pullStartedAt, event.pullStartedAt),
     startedAt: least(base.startedAt, event.startedAt),
     stoppingAt: least(base.stoppingAt, event.stoppingAt),
-    stoppedAt: least(base.stoppedAt, event.stoppedAt),
-    stop: event.stop ? pick(base.stop, event.stop, stopOrder) : base.stop,
+    ...ending(base, event),
   })
+}
+
+/** How a stop is called that nobody told of: the provider does not know the runner any more. */
+export const MISSING = 'missing'
+
+type Ending = Pick<Runner, 'stoppedAt' | 'stop'>
+
+/** That it is missing was a guess. It gives way to what AWS tells, whichever comes first. */
+function ending(known: Ending, told: Ending): Ending {
+  const [knownIsGuess, toldIsGuess] = [known.stop?.code === MISSING, told.stop?.code === MISSING]
+  if (told.stoppedAt !== null && knownIsGuess && !toldIsGuess)
+    return { stoppedAt: told.stoppedAt, stop: told.stop }
+  if (known.stoppedAt !== null && toldIsGuess && !knownIsGuess)
+    return { stoppedAt: known.stoppedAt, stop: known.stop }
+  return {
+    stoppedAt: least(known.stoppedAt, told.stoppedAt),
+    stop: told.stop ? pick(known.stop, told.stop, stopOrder) : known.stop,
+  }
+}
+
+/** A stopped runner that ran its job leaves nothing behind; of any other one has to look. */
+export function withCleaning(runner: Runner, now: number): Runner {
+  return runner.stoppedAt !== null && runner.job !== null && runner.cleanedAt === null
+    ? { ...runner, cleanedAt: now }
+    : runner
 }
 
 /** Takes in that GitHub gave this runner a job, or that the job ended. */

@@ -17,13 +17,13 @@ export type SweepAction =
   /** No job needs it: deregister, then stop. */
   | { readonly kind: 'release'; readonly runner: string }
   | { readonly kind: 'stop'; readonly runner: string; readonly providerId: string; readonly reason: string }
-  /** What became of it was never told: its runner stopped, or it is behind a gate for long. */
-  | { readonly kind: 'ask-github'; readonly jobKey: string }
   /** GitHub is to be asked for it, and nobody did in time. */
   | { readonly kind: 'rerun'; readonly rerun: string }
+  /** It has stopped, and left its ticket or its registration behind. */
+  | { readonly kind: 'clean-up'; readonly runner: string }
 
 export interface Sight {
-  /** Open jobs, oldest first, and runners that have not stopped. Both may lag. */
+  /** Open jobs, oldest first, and runners that have not stopped or left something behind. Both may lag. */
   readonly jobs: readonly Job[]
   readonly runners: readonly Runner[]
   readonly gate: Gate
@@ -34,9 +34,10 @@ export interface SweepLimits {
 }
 
 const MINUTE_MS = 60_000
-const HOUR_MS = 60 * MINUTE_MS
 /** Nothing is called stuck before: messages, retries and lagging lists need their time. */
 const STUCK_MS = 5 * MINUTE_MS
+/** From a stop to its last clean-up by whoever heard of it. */
+const CLEANED_MS = 30_000
 /** The runner goes by itself when its time is over; the sweep comes after it. */
 const MARGIN_MS = 2 * MINUTE_MS
 
@@ -45,11 +46,15 @@ export function sweepActions(
   limits: SweepLimits,
   now: number,
 ): SweepAction[] {
-  const live = new Map(runners.map(runner => [runner.name, runner]))
+  const live = new Map(
+    runners.filter(({ stoppedAt }) => stoppedAt === null).map(runner => [runner.name, runner]),
+  )
   const needed = new Set(jobs.filter(needsRunner).map(job => job.runner))
   return [
     ...jobs.flatMap(job => jobActions(job, live, now)),
-    ...runners.flatMap(runner => runnerActions(runner, needed, limits, now)),
+    ...runners.flatMap(runner =>
+      runner.stoppedAt === null ? runnerActions(runner, needed, limits, now) : leftovers(runner, now),
+    ),
     ...gateActions(gate, jobs, live, now),
     ...reruns
       .filter(({ askAt }) => now - askAt > MINUTE_MS)
@@ -60,15 +65,8 @@ export function sweepActions(
 function jobActions(job: Job, live: ReadonlyMap<string, Runner>, now: number): SweepAction[] {
   if (isFinal(job) || job.deferred) return []
   const runner = job.runner === null ? undefined : live.get(job.runner)
-  if (job.started) {
-    const silent = now - Math.max(job.started.at, job.queuedAt ?? 0) > STUCK_MS
-    return silent && (!runner || isOverAge(runner, now)) ? [{ kind: 'ask-github', jobKey: job.key }] : []
-  }
-  // A gate can stay closed for 30 days; now and then somebody asks.
-  if (job.queuedAt === null) {
-    const waited = now - (job.gatedAt ?? job.request.createdAt)
-    return waited >= HOUR_MS && waited % HOUR_MS < MINUTE_MS ? [{ kind: 'ask-github', jobKey: job.key }] : []
-  }
+  // Of these only GitHub knows more (questions.ts).
+  if (job.started || job.queuedAt === null) return []
   if (!job.claim) return now - readySince(job) > STUCK_MS ? [{ kind: 'queue-again', jobKey: job.key }] : []
   if (runner?.registration && job.runner !== null) {
     return runnerState(runner) === 'busy' &&
@@ -112,8 +110,12 @@ function runnerActions(
   return !needed.has(name) && now - launch.at > MINUTE_MS ? [{ kind: 'release', runner: name }] : []
 }
 
+function leftovers({ name, stoppedAt, cleanedAt }: Runner, now: number): SweepAction[] {
+  return cleanedAt === null && now - stoppedAt! > CLEANED_MS ? [{ kind: 'clean-up', runner: name }] : []
+}
+
 /** It should have gone by itself. If it did, nobody heard of it. */
-function isOverAge({ launch }: Runner, now: number): boolean {
+export function isOverAge({ launch }: Runner, now: number): boolean {
   return launch !== null && now - launch.at > launch.timeoutMinutes * MINUTE_MS + MARGIN_MS
 }
 

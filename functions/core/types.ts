@@ -285,6 +285,11 @@ export interface Runner {
   } | null
   readonly deregisteredAt: number | null
   readonly stopRequestedAt: number | null
+  /**
+   * When it was known that nothing of it is left: neither ticket nor registration. null before its stop. A runner that
+   * ran its job has used the one, and GitHub removes the other with the end of the job.
+   */
+  readonly cleanedAt: number | null
   readonly cost: RunnerCost | null
 }
 
@@ -412,4 +417,44 @@ export interface WaitingHead {
   readonly since: number
   readonly notBefore: number | null
   readonly reserveMicroUsd: number
+}
+
+/** What one sweep leaves for the next. */
+export interface SweepMemory {
+  readonly version: number
+  /** The sweep that is at work. */
+  readonly lease: { readonly owner: string; readonly until: number } | null
+  /** Failed deliveries of GitHub's log. */
+  readonly deliveries: {
+    /** All that failed before are dealt with; null before the first look. */
+    readonly watermark: number | null
+    /** When the log was looked at last. */
+    readonly lookedAt: number
+    /** X-GitHub-Delivery → how often it was asked for again. */
+    readonly asked: Readonly<Record<string, AskedDelivery>>
+  }
+  /** Run id → when its jobs were last asked for. */
+  readonly runs: Readonly<Record<string, number>>
+  /** Repositories with jobs of ours, the one seen last first. */
+  readonly repositories: readonly SeenRepository[]
+  /** When tasks, builds and registrations were last held against the ledger. */
+  readonly orphansAt: number
+  /** Registrations that no live runner accounts for: name at GitHub → since when. */
+  readonly suspects: Readonly<Record<string, number>>
+}
+
+export interface AskedDelivery {
+  readonly times: number
+  readonly at: number
+  /** Of its last attempt that is known to have failed. */
+  readonly failedAt: number
+}
+
+export interface SeenRepository {
+  readonly ref: RepositoryRef
+  readonly ownerId: number
+  readonly installationId: number | null
+  readonly seenAt: number
+  /** When its runs were last listed. */
+  readonly listedAt: number
 }

@@ -1,26 +1,13 @@
 /** Webhook deliveries that did not arrive, and asking for them again. Only the App itself may do this. */
+import type { FailedDelivery } from '../ports.ts'
 import type { Client } from './client.ts'
 import { GitHubError, notUnderstood } from './errors.ts'
-
-export interface Delivery {
-  /** A string, because it exceeds 2^53. */
-  readonly id: string
-  /** X-GitHub-Delivery: the same for every attempt. */
-  readonly guid: string
-  readonly deliveredAt: number
-  readonly redelivery: boolean
-  readonly statusCode: number
-  readonly event: string
-  readonly action: string | null
-  readonly installationId: number | null
-  readonly repositoryId: number | null
-}
 
 export async function listFailedDeliveries(
   request: Client,
   jwt: string,
   cursor: string | null,
-): Promise<{ readonly deliveries: readonly Delivery[]; readonly next: string | null }> {
+): Promise<{ readonly deliveries: readonly FailedDelivery[]; readonly next: string | null }> {
   const { data, headers } = await request('GET /app/hook/deliveries', {
     status: 'failure',
     per_page: 100,

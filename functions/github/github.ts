@@ -1,9 +1,13 @@
 /** The GitHub port on GitHub's REST API, as an App. */
 import type {
   Clock,
+  FailedDelivery,
   GitHub,
   GitHubJob,
+  GitHubListedRun,
+  GitHubListedRunner,
   GitHubRun,
+  GitHubRunJob,
   GitHubScope,
   JitOutcome,
   Log,
@@ -11,7 +15,7 @@ import type {
 } from '../ports.ts'
 import type { AppKey } from './app.ts'
 import { type Client, createClient, type Pace } from './client.ts'
-import { type Delivery, listFailedDeliveries, redeliver } from './deliveries.ts'
+import { listFailedDeliveries, redeliver } from './deliveries.ts'
 import { GitHubError, notUnderstood } from './errors.ts'
 import { Memo } from './memo.ts'
 import { MINT, ownerAndName, type Token, Tokens } from './tokens.ts'
@@ -35,19 +39,12 @@ export interface GitHubDeps {
   readonly wait?: (ms: number) => Promise<void>
 }
 
-export interface GitHubAdapter extends GitHub {
-  /** GET /app/hook/deliveries?status=failure, newest first; `cursor` is `next` of the page before. */
-  listFailedDeliveries(
-    cursor: string | null,
-  ): Promise<{ readonly deliveries: readonly Delivery[]; readonly next: string | null }>
-  /** POST /app/hook/deliveries/{id}/attempts */
-  redeliver(id: string): Promise<'accepted' | 'gone'>
-}
-
 const CHECK_NAME = 'tornade'
 const PAGE = 100
 /** Pages looked through for one thing; nobody has a thousand check runs of ours on one commit. */
 const MAX_PAGES = 10
+/** GitHub takes 10,000 runners in a group. */
+const RUNNER_PAGES = 100
 /** Limits of a check run's output; bytes, because which characters GitHub counts is not said. */
 const TITLE_BYTES = 255
 const SUMMARY_BYTES = 65_535
@@ -57,7 +54,7 @@ const ATTEMPTS = 3
 /** Calls left to whoever is in the middle of something: ending runners, and the sweep. */
 const RESERVE = 50
 
-export function createGitHub(settings: GitHubSettings, deps: GitHubDeps): GitHubAdapter {
+export function createGitHub(settings: GitHubSettings, deps: GitHubDeps): GitHub {
   return new RestGitHub(settings, deps)
 }
 
@@ -67,7 +64,7 @@ interface As {
   readonly request: { readonly scope: string }
 }
 
-class RestGitHub implements GitHubAdapter {
+class RestGitHub implements GitHub {
   readonly #client: Client
   readonly #tokens: Tokens
   readonly #group: number
@@ -167,19 +164,28 @@ class RestGitHub implements GitHubAdapter {
     name: string,
   ): Promise<{ readonly id: number; readonly busy: boolean } | null> {
     const found = await this.#find(
-      async page => {
-        const query = { name, per_page: PAGE, page }
-        const { data } = await this.#as(scope, as =>
-          this.#organisation
-            ? this.#client('GET /orgs/{org}/actions/runners', { ...as, ...query, org: ownerOf(scope) })
-            : this.#client('GET /repos/{owner}/{repo}/actions/runners', { ...as, ...query, ...where(scope) }),
-        )
-        if (!Array.isArray(data?.runners)) throw notUnderstood('runners')
-        return data.runners
-      },
+      page => this.#runnersOf(scope, { name, per_page: PAGE, page }),
       runner => runner.name === name,
     )
     return found && { id: found.id, busy: found.busy }
+  }
+
+  async listRunners(scope: GitHubScope): Promise<readonly GitHubListedRunner[]> {
+    const runners = await this.#all(page => this.#runnersOf(scope, { per_page: PAGE, page }), RUNNER_PAGES)
+    return runners.map(({ id, name, busy, status }) => ({ id, name, busy, online: status === 'online' }))
+  }
+
+  async #runnersOf(
+    scope: GitHubScope,
+    query: { readonly name?: string; readonly per_page: number; readonly page: number },
+  ) {
+    const { data } = await this.#as(scope, as =>
+      this.#organisation
+        ? this.#client('GET /orgs/{org}/actions/runners', { ...as, ...query, org: ownerOf(scope) })
+        : this.#client('GET /repos/{owner}/{repo}/actions/runners', { ...as, ...query, ...where(scope) }),
+    )
+    if (!Array.isArray(data?.runners)) throw notUnderstood('runners')
+    return data.runners
   }
 
   async getJob(scope: GitHubScope, jobId: number): Promise<GitHubJob | null> {
@@ -193,20 +199,60 @@ class RestGitHub implements GitHubAdapter {
       ),
     )
     if (!answer) return null
-    const { status, conclusion, runner_id, runner_name, started_at, completed_at } = answer.data
-    if (typeof status !== 'string') throw notUnderstood('job')
-    const begun = status === 'in_progress' || status === 'completed'
-    return {
-      // requested and pending: held by something that opens later, as an environment does
-      status: begun || status === 'queued' ? status : 'waiting',
-      conclusion,
-      // A job that no runner took has the runner 0, without a name
-      runnerId: runner_id || null,
-      runnerName: runner_name || null,
-      // Before its start, GitHub gives the time when it was queued
-      startedAt: begun ? momentOf(started_at) : null,
-      completedAt: momentOf(completed_at),
-    }
+    return readJob(answer.data)
+  }
+
+  async listJobs(scope: GitHubScope, runId: number): Promise<readonly GitHubRunJob[] | null> {
+    const run = { run_id: runId, filter: 'latest', per_page: PAGE } as const
+    const jobs = await orNull(
+      this.#all(async page => {
+        const { data } = await this.#as(scope, as =>
+          this.#client('GET /repos/{owner}/{repo}/actions/runs/{run_id}/jobs', {
+            ...as,
+            ...where(scope),
+            ...run,
+            page,
+          }),
+        )
+        if (!Array.isArray(data?.jobs)) throw notUnderstood('jobs')
+        return data.jobs
+      }, MAX_PAGES),
+    )
+    if (!jobs) return null
+    return jobs.map(job => ({
+      ...readJob(job),
+      id: Number(job.id),
+      attempt: job.run_attempt ?? 1,
+      workflow: job.workflow_name ?? null,
+      name: job.name,
+      headBranch: job.head_branch ?? null,
+      headSha: job.head_sha,
+      labels: job.labels,
+      createdAt: momentOf(job.created_at),
+    }))
+  }
+
+  async listRuns(scope: GitHubScope, status: 'queued' | 'in_progress'): Promise<readonly GitHubListedRun[]> {
+    const runs = await this.#all(async page => {
+      const { data } = await this.#as(scope, as =>
+        this.#client('GET /repos/{owner}/{repo}/actions/runs', {
+          ...as,
+          ...where(scope),
+          status,
+          exclude_pull_requests: true,
+          per_page: PAGE,
+          page,
+        }),
+      )
+      if (!Array.isArray(data?.workflow_runs)) throw notUnderstood('runs')
+      return data.workflow_runs
+    }, MAX_PAGES)
+    return runs.map(({ id, run_attempt, event, head_branch }) => ({
+      id: Number(id),
+      attempt: run_attempt ?? 1,
+      event,
+      headBranch: head_branch,
+    }))
   }
 
   async getRun(scope: GitHubScope, runId: number): Promise<GitHubRun | null> {
@@ -305,7 +351,7 @@ class RestGitHub implements GitHubAdapter {
 
   async listFailedDeliveries(
     cursor: string | null,
-  ): Promise<{ readonly deliveries: readonly Delivery[]; readonly next: string | null }> {
+  ): Promise<{ readonly deliveries: readonly FailedDelivery[]; readonly next: string | null }> {
     return listFailedDeliveries(this.#client, await this.#tokens.app(), cursor)
   }
 
@@ -364,6 +410,16 @@ class RestGitHub implements GitHubAdapter {
     )
   }
 
+  async #all<T>(load: (page: number) => Promise<T[]>, maxPages: number): Promise<T[]> {
+    const all: T[] = []
+    for (let page = 1; page <= maxPages; page++) {
+      const items = await load(page)
+      all.push(...items)
+      if (items.length < PAGE) break
+    }
+    return all
+  }
+
   async #find<T>(load: (page: number) => Promise<T[]>, wanted: (item: T) => boolean): Promise<T | null> {
     for (let page = 1; page <= MAX_PAGES; page++) {
       const items = await load(page)
@@ -393,6 +449,32 @@ class RestGitHub implements GitHubAdapter {
         } else throw error
       }
     }
+  }
+}
+
+interface ApiJob {
+  readonly status: string
+  readonly conclusion: string | null
+  readonly runner_id: number | null
+  readonly runner_name: string | null
+  readonly started_at: string | null
+  readonly completed_at: string | null
+}
+
+function readJob(job: ApiJob): GitHubJob {
+  const { status, conclusion, runner_id, runner_name, started_at, completed_at } = job
+  if (typeof status !== 'string') throw notUnderstood('job')
+  const begun = status === 'in_progress' || status === 'completed'
+  return {
+    // requested and pending: held by something that opens later, as an environment does
+    status: begun || status === 'queued' ? status : 'waiting',
+    conclusion,
+    // A job that no runner took has the runner 0, without a name
+    runnerId: runner_id || null,
+    runnerName: runner_name || null,
+    // Before its start, GitHub gives the time when it was queued
+    startedAt: begun ? momentOf(started_at) : null,
+    completedAt: momentOf(completed_at),
   }
 }
 

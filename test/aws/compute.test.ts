@@ -500,6 +500,25 @@ describe('what AWS tells of runners', () => {
     expect(await stack.compute.describe([])).toEqual(new Map())
   })
 
+  it('is listed by the hundred, of builds as far back as one can still run', async () => {
+    const { codebuild } = stack.wire
+    const start = (count: number, from: number) =>
+      Promise.all(
+        Array.from({ length: count }, (_, index) => started({ ...build, token: `b${from + index}` })),
+      )
+    for (const { providerId } of await start(150, 0)) codebuild.ended(providerId)
+    const [forgotten] = await start(1, 150)
+    now += 100 * MINUTE
+    for (const { providerId } of (await start(120, 200)).slice(1)) codebuild.ended(providerId)
+    stack.wire.calls.length = 0
+    const listed = await stack.compute.list(now - 50 * MINUTE)
+    expect(listed).toHaveLength(2)
+    expect(listed).toContain(forgotten!.providerId)
+    // Three pages there are, and the third is too old.
+    expect(stack.wire.operations.filter(name => name === 'ListBuildsForProject')).toHaveLength(2)
+    expect(stack.wire.refused).toEqual([])
+  })
+
   it('is nothing for the ids of others', async () => {
     await expect(stack.compute.stop('i-0123456789', 'why')).rejects.toThrow(TypeError)
   })

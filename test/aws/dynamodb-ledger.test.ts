@@ -293,7 +293,7 @@ describe('what is stored of a runner', () => {
       r: { N: '7001' },
       ...keys,
     })
-    await ledger.runners.put({ ...item, version: 2, stoppedAt: T0 })
+    await ledger.runners.put({ ...item, version: 2, stoppedAt: T0, cleanedAt: T0 })
     const stopped = await stored(`runner#${item.name}`)
     expect(Object.keys(stopped).toSorted()).toEqual(['d', 'h', 'pk', 's', 't', 'v'])
     expect(stopped).toMatchObject({ ...keys, t: { N: String((T0 + 3 * DAY) / 1000) } })

@@ -157,7 +157,7 @@ describe('a request is refused', () => {
     ['of another type', { type: 'application/json' }, /content-type application\/json/],
     ['no JSON', { body: '{' }, /no JSON/],
     ['a list', { body: '[]' }, /is no object/],
-    ['for an operation that is not known', { operation: 'ListTasks' }, /unknown operation/],
+    ['for an operation that is not known', { operation: 'ListClusters' }, /unknown operation/],
     ['for an operation that nothing has', { operation: 'constructor' }, /unknown operation/],
   ])('when it is %s', async (_, options, reason) => {
     await refused(task(), options, reason)

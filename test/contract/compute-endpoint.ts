@@ -26,6 +26,7 @@ export function motoLacks(which: Case, provider: 'fargate' | 'codebuild'): strin
   if (provider === 'codebuild') return 'moto writes times as text, which no SDK reads in AWS JSON 1.1'
   if (which === 'again' || which === 'atOnce' || which === 'after') return 'moto has no clientToken for tasks'
   if (which === 'unknown') return 'moto answers 500 for a task that it does not know'
+  if (which === 'list') return 'moto places tasks on an instance, which has no room for so many'
   return undefined
 }
 

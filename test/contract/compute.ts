@@ -25,6 +25,8 @@ const CASES = {
   token: 'starts another for another token',
   stop: 'stops a runner, again and again',
   unknown: 'stops what it does not know without an error',
+  describe: 'says what it knows of runners',
+  list: 'lists what has not stopped, beyond a page',
   longest: 'takes the longest names there are',
 } as const
 
@@ -179,6 +181,30 @@ export function computeContract(
         const { providerId } = started(await subject.compute.start(request(of)))
         const unknown = providerId.replace(/.$/, last => (last === '0' ? '1' : '0'))
         expect(await change(() => subject.compute.stop(unknown, 'unknown'))).toBe(0)
+      })
+
+      check('describe', async () => {
+        const { compute } = subject
+        const { providerId } = started(await compute.start(request(of, 1, 'tornade-9-1-1')))
+        const unknown = providerId.replace(/.$/, last => (last === '0' ? '1' : '0'))
+        const told = await compute.describe([providerId, unknown])
+        expect(told.get(providerId)).toMatchObject({ runner: 'tornade-9-1-1', providerId, stoppedAt: null })
+        expect(told.get(unknown)).toBeNull()
+        expect([...told.keys()]).toEqual([providerId, unknown])
+        expect(await compute.describe([])).toEqual(new Map())
+      })
+
+      check('list', async () => {
+        const { compute } = subject
+        const ids: string[] = []
+        for (let count = 0; count < 105; count++)
+          ids.push(started(await compute.start(request(of))).providerId)
+        const [gone, ...left] = ids
+        await compute.stop(gone!, 'no longer needed')
+        await subject.settle()
+        const listed = new Set(await compute.list(0))
+        expect(left.filter(id => !listed.has(id))).toEqual([])
+        expect(listed.has(gone!)).toBe(false)
       })
 
       check('longest', async () => {

@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { SteppedClock } from '../../local/clock.ts'
-import { GitHubDouble } from '../../local/github.ts'
+import { DeliveryRefused, GitHubDouble } from '../../local/github.ts'
 import { ACME_APP } from '../../local/payloads.ts'
 import { SCOPE, SITE, SITE_SCOPE, startGitHub } from '../github/harness.ts'
 import { T0 } from '../support/facts.ts'
@@ -15,10 +15,15 @@ const JOB_SECONDS = 3600
 
 class DoubleWorld implements GitHubWorld {
   readonly #clock = new SteppedClock(T0)
+  readonly #delivered: string[] = []
+  #answer = 202
   readonly github = new GitHubDouble({
     clock: this.#clock,
     secret: 'secret',
-    deliver: async () => {},
+    deliver: async ({ id }) => {
+      this.#delivered.push(id)
+      if (this.#answer !== 202) throw new DeliveryRefused(this.#answer)
+    },
     speed: 1,
     jobSeconds: [JOB_SECONDS, JOB_SECONDS],
   })
@@ -27,7 +32,7 @@ class DoubleWorld implements GitHubWorld {
   #lastId = 0
 
   async queue(
-    run: { event?: string; headRepositoryId?: number | null } = {},
+    run: { event?: string; headRepositoryId?: number | null; runId?: number } = {},
     gate = false,
   ): Promise<QueuedJob> {
     const jobId = ++this.#lastId
@@ -49,6 +54,23 @@ class DoubleWorld implements GitHubWorld {
       ...run,
     })
     return { jobId, runId }
+  }
+
+  async queueBeside({ runId }: QueuedJob): Promise<QueuedJob> {
+    return { ...(await this.queue({ runId })), runId }
+  }
+
+  async fail(status: number): Promise<void> {
+    await this.delivered()
+    this.#answer = status
+    await this.queue()
+    await this.delivered()
+    this.#answer = 202
+  }
+
+  async delivered(): Promise<readonly string[]> {
+    await this.#clock.run(this.#clock.now() + 1_000)
+    return this.#delivered
   }
 
   queueGated(): Promise<QueuedJob> {
@@ -99,6 +121,7 @@ class DoubleWorld implements GitHubWorld {
 async function restWorld(level: 'repository', root = ''): Promise<GitHubWorld> {
   const { github, server, clock, close } = await startGitHub({ level }, { root })
   const asked = (job: { id: number; runId: number }) => ({ jobId: job.id, runId: job.runId })
+  let deliveries = 0n
   return {
     github,
     scope: SCOPE,
@@ -111,6 +134,19 @@ async function restWorld(level: 'repository', root = ''): Promise<GitHubWorld> {
       Object.assign(job, { status: 'in_progress', runner: { id: runnerId, name }, startedAt: clock.now() })
       return asked(job)
     },
+    queueBeside: async ({ runId }) => asked(server.queueJob(SCOPE.repository.id, { id: runId })),
+    fail: async statusCode => {
+      const id = String(90_071_992_547_409_931n + deliveries++)
+      server.deliveries.unshift({
+        id,
+        guid: `guid-${id}`,
+        deliveredAt: clock.now(),
+        statusCode,
+        action: 'queued',
+      })
+    },
+    delivered: async () =>
+      server.redelivered.map(id => server.deliveries.find(delivery => delivery.id === id)!.guid),
     finish: async ({ jobId }) => server.finishJob(server.jobs.get(jobId)!, 'cancelled'),
     checks: () => server.checks,
     now: () => clock.now(),

@@ -19,6 +19,12 @@ export interface GitHubWorld {
   queueGated(): Promise<QueuedJob>
   /** A job is queued, and GitHub gives it to this runner, which runs it from now on. */
   runOn(runner: Registered): Promise<QueuedJob>
+  /** A job of the same run as another. */
+  queueBeside(job: QueuedJob): Promise<QueuedJob>
+  /** A delivery is answered with this status; 0: not at all. */
+  fail(status: number): Promise<void>
+  /** GUIDs of the deliveries that came, redeliveries among them. */
+  delivered(): Promise<readonly string[]>
   /** Nobody will run it any more. */
   finish(job: QueuedJob): Promise<void>
   checks(): readonly { readonly externalId: string; readonly title: string; readonly summary: string }[]
@@ -240,6 +246,126 @@ export function githubContract(name: string, start: () => Promise<GitHubWorld>):
         expect(await github.runAttempt(scope, job.runId)).toBe(1)
         expect(await github.runAttempt(scope, 999_999)).toBeNull()
         expect(await github.runAttempt(world.elsewhere, job.runId)).toBeNull()
+      })
+    })
+
+    describe('the runs of a repository', () => {
+      const ids = async (status: 'queued' | 'in_progress', where = scope) =>
+        (await github.listRuns(where, status)).map(({ id }) => id)
+
+      it('are listed while they wait for a runner, the newest first', async () => {
+        const [one, two] = [await world.queue(), await world.queue({ event: 'workflow_dispatch' })]
+        const listed = await github.listRuns(scope, 'queued')
+        expect(listed.map(({ id }) => id).slice(0, 2)).toEqual([two.runId, one.runId])
+        expect(listed[0]).toEqual({
+          id: two.runId,
+          attempt: 1,
+          event: 'workflow_dispatch',
+          headBranch: 'main',
+        })
+        for (const job of [one, two]) await world.finish(job)
+        expect(await ids('queued')).not.toContain(one.runId)
+      })
+
+      it('are in progress while one of their jobs runs', async () => {
+        const job = await world.runOn(await register())
+        expect(await ids('in_progress')).toContain(job.runId)
+        expect(await ids('queued')).not.toContain(job.runId)
+        await world.finish(job)
+        expect(await ids('in_progress')).not.toContain(job.runId)
+      })
+
+      it('are in neither list behind a gate, nor in those of another repository', async () => {
+        const [gated, open] = [await world.queueGated(), await world.queue()]
+        expect([...(await ids('queued')), ...(await ids('in_progress'))]).not.toContain(gated.runId)
+        expect(await ids('queued', world.elsewhere)).not.toContain(open.runId)
+      })
+    })
+
+    describe('the jobs of a run', () => {
+      it('are listed with all that a delivery would say', async () => {
+        const one = await world.queue()
+        const two = await world.queueBeside(one)
+        const listed = (await github.listJobs(scope, one.runId))!
+        expect(listed.map(({ id }) => id).toSorted()).toEqual([one.jobId, two.jobId].toSorted())
+        expect(listed[0]).toEqual({
+          ...(await github.getJob(scope, listed[0]!.id)),
+          id: one.jobId,
+          attempt: 1,
+          workflow: expect.any(String),
+          name: expect.any(String),
+          headBranch: expect.any(String),
+          headSha: expect.stringMatching(/^[0-9a-f]{40}$/),
+          labels: [expect.any(String)],
+          createdAt: expect.any(Number),
+        })
+        expect(Math.abs(listed[0]!.createdAt! - world.now())).toBeLessThan(600_000)
+      })
+
+      it('are listed beyond a page', async () => {
+        const first = await world.queue()
+        for (let count = 1; count < 105; count++) await world.queueBeside(first)
+        const listed = (await github.listJobs(scope, first.runId))!
+        expect(new Set(listed.map(({ id }) => id)).size).toBe(105)
+      })
+
+      it('are null when the run is unknown, or of another repository', async () => {
+        const { runId } = await world.queue()
+        expect(await github.listJobs(scope, 999_999)).toBeNull()
+        expect(await github.listJobs(world.elsewhere, runId)).toBeNull()
+      })
+    })
+
+    describe('the runners of a repository', () => {
+      it('are listed, busy or not, beyond a page', async () => {
+        const busy = await register()
+        const job = await world.runOn(busy)
+        const others: Registered[] = []
+        for (let index = 0; index < 101; index++) others.push(await register())
+        const listed = await github.listRunners(scope)
+        expect(listed).toContainEqual({ id: busy.runnerId, name: busy.name, busy: true, online: true })
+        for (const { runnerId: id, name } of others)
+          expect(listed).toContainEqual({ id, name, busy: false, online: false })
+        expect((await github.listRunners(world.elsewhere)).map(({ id }) => id)).not.toContain(busy.runnerId)
+        await world.finish(job)
+      })
+    })
+
+    describe('a delivery that failed', () => {
+      const failures = async () => (await github.listFailedDeliveries(null)).deliveries
+
+      it('is in the log, with an id beyond 2^53, and the newest first', async () => {
+        await world.fail(500)
+        await world.fail(401)
+        const [second, first] = await failures()
+        expect(first).toMatchObject({ statusCode: 500, event: 'workflow_job', redelivery: false })
+        expect(second).toMatchObject({ statusCode: 401, repositoryId: scope.repository.id })
+        expect(BigInt(first!.id) > 2n ** 53n && first!.id !== second!.id).toBe(true)
+        expect(Math.abs(first!.deliveredAt - world.now())).toBeLessThan(60_000)
+      })
+
+      it('is listed in pages, each failure once', async () => {
+        for (let count = 0; count < 130; count++) await world.fail(502)
+        const first = await github.listFailedDeliveries(null)
+        expect(first.deliveries).toHaveLength(100)
+        const second = await github.listFailedDeliveries(first.next)
+        const all = [...first.deliveries, ...second.deliveries].map(({ id }) => id)
+        expect(new Set(all).size).toBe(all.length)
+        expect(all.length).toBeGreaterThanOrEqual(130)
+        expect(second.next).toBeNull()
+      })
+
+      it('comes again with the same guid when it is asked for, and stays in the log', async () => {
+        await world.fail(503)
+        const [failed] = await failures()
+        const before = (await world.delivered()).filter(guid => guid === failed!.guid).length
+        expect(await github.redeliver(failed!.id)).toBe('accepted')
+        expect((await world.delivered()).filter(guid => guid === failed!.guid)).toHaveLength(before + 1)
+        expect((await failures()).map(({ id }) => id)).toContain(failed!.id)
+      })
+
+      it('that is not known is gone', async () => {
+        expect(await github.redeliver('12345678901234567890')).toBe('gone')
       })
     })
 

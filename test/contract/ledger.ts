@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { EMPTY_GATE } from '../../functions/core/admission.ts'
 import { newRunner } from '../../functions/core/lifecycle.ts'
 import { adopt, remember } from '../../functions/core/rerun.ts'
-import type { Gate, Job, JobState, Runner } from '../../functions/core/types.ts'
+import { EMPTY_MEMORY } from '../../functions/core/sweep-memory.ts'
+import type { Gate, Job, JobState, Runner, SweepMemory } from '../../functions/core/types.ts'
 import type { Ledger, Page } from '../../functions/ports.ts'
 import { changeGate, create, update } from '../../functions/update.ts'
 import { claimOf, completed, job, launch, request, runner, T0 } from '../support/facts.ts'
@@ -72,6 +73,15 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
         const gate = { ...gateWith(3), version: 1 }
         expect(await ledger.gate.put(gate)).toEqual({ ok: true })
         expect(await ledger.gate.get()).toEqual(gate)
+        expect(await ledger.sweep.get()).toEqual(EMPTY_MEMORY)
+        const memory = { ...MEMORY, version: 1 }
+        expect(await ledger.sweep.put(memory)).toEqual({ ok: true })
+        expect(await ledger.sweep.get()).toEqual(memory)
+        expect(await ledger.sweep.put({ ...EMPTY_MEMORY, version: 1 })).toEqual({
+          ok: false,
+          current: memory,
+        })
+        expect(await ledger.sweep.put({ ...memory, lease: null, version: 2 })).toEqual({ ok: true })
       })
 
       it.each(HOSTILE)('gives back any text, like %.20s', async text => {
@@ -224,11 +234,14 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
         expect(await keys({ wanted, limit: 3 })).toEqual([5, 6, 7])
       })
 
-      it('are runners that have not stopped, also those of which little is known', async () => {
+      it('are runners that have not stopped or left something behind, also those of which little is known', async () => {
         const [one, two, three] = [1, 2, 3].map(number => numberedRunner(number, 7000 + number))
         const early = { ...newRunner('tornade-4-1-1'), version: 1, startedAt: T0 + 4 * MINUTE }
         for (const item of [one!, two!, three!, early]) await ledger.runners.put(item)
-        await update(ledger.runners, two!.name, item => item && { ...item, stoppedAt: T0 + 9 * MINUTE })
+        const stoppedAt = T0 + 9 * MINUTE
+        await update(ledger.runners, two!.name, item => item && { ...item, stoppedAt })
+        expect((await ledger.runners.open({})).map(({ name }) => name)).toContain(two!.name)
+        await update(ledger.runners, two!.name, item => item && { ...item, cleanedAt: stoppedAt })
         const names = async (repositoryId?: number) =>
           (await ledger.runners.open(repositoryId === undefined ? {} : { repositoryId })).map(
             ({ name }) => name,
@@ -353,6 +366,23 @@ export function numbered(
       ...over,
     }),
   })
+}
+
+const MEMORY: SweepMemory = {
+  ...EMPTY_MEMORY,
+  lease: { owner: 'a sweep', until: T0 },
+  deliveries: { watermark: T0, lookedAt: T0, asked: { guid: { times: 2, at: T0, failedAt: T0 } } },
+  runs: { 17: T0 },
+  repositories: [
+    {
+      ref: { id: 7001, name: 'acme/app', private: true },
+      ownerId: 9919,
+      installationId: null,
+      seenAt: T0,
+      listedAt: 0,
+    },
+  ],
+  suspects: { '7001 tornade-1-1-1': T0 },
 }
 
 export function numberedRunner(number: number, repository: number): Runner {

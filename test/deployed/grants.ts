@@ -58,6 +58,12 @@ function questions(stack: Stack, { caller, service, operation, input }: Recorded
     }
     case 'ecs:StopTask':
       return [one('ecs:StopTask', input.task, { 'ecs:cluster': input.cluster })]
+    case 'ecs:DescribeTasks':
+      return input.tasks.map((task: string) =>
+        one('ecs:DescribeTasks', task, { 'ecs:cluster': input.cluster }),
+      )
+    case 'ecs:ListTasks':
+      return [one('ecs:ListTasks', '*', { 'ecs:cluster': input.cluster })]
     case 'codebuild:StartBuild': {
       const { projectName, serviceRoleOverride } = input
       return [
@@ -67,6 +73,12 @@ function questions(stack: Stack, { caller, service, operation, input }: Recorded
     }
     case 'codebuild:StopBuild':
       return [one('codebuild:StopBuild', arn('codebuild', `project/${String(input.id).split(':')[0]}`))]
+    case 'codebuild:BatchGetBuilds':
+      return input.ids.map((id: string) =>
+        one('codebuild:BatchGetBuilds', arn('codebuild', `project/${id.split(':')[0]}`)),
+      )
+    case 'codebuild:ListBuildsForProject':
+      return [one('codebuild:ListBuildsForProject', arn('codebuild', `project/${input.projectName}`))]
     case 'iam:GetRole': {
       const known = JOB_ROLE_ARN.endsWith(`/${input.RoleName}`)
       // IAM knows no path of a role that does not exist.

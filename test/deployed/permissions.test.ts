@@ -280,13 +280,13 @@ describe('the checker', () => {
   })
 
   it('finds a reason that is none any more', () => {
-    expect(unused(stack, asked, { ...SPARED, 'SweepRole.StopTasks': 'nobody' })).toEqual([
-      'SweepRole.StopTasks is used after all',
+    expect(unused(stack, asked, { ...SPARED, 'SweepRole.DescribeAndStopTasks': 'nobody' })).toEqual([
+      'SweepRole.DescribeAndStopTasks is used after all',
     ])
   })
 
   it('knows what it has not seen', () => {
     const [call] = world.calls.filter(({ service }) => service === 'ecs')
-    expect(() => askings(stack, [{ ...call!, operation: 'ListTasks' }])).toThrow(/ecs:ListTasks/)
+    expect(() => askings(stack, [{ ...call!, operation: 'ListClusters' }])).toThrow(/ecs:ListClusters/)
   })
 })

@@ -443,6 +443,7 @@ export class Deployment {
     { run = {}, repository = APP }: { run?: Partial<ServerRun>; repository?: RepositoryRef } = {},
   ) {
     const job = this.github.queueJob(repository.id, run)
+    job.labels = labels
     const answer = await this.deliver(this.payload('queued', job, labels))
     return { job, labels, answer, key: `${job.id}-1` }
   }

@@ -2,13 +2,8 @@
 import { generateKeyPairSync } from 'node:crypto'
 import type { RepositoryRef } from '../../functions/core/types.ts'
 import type { Pace } from '../../functions/github/client.ts'
-import {
-  createGitHub,
-  type GitHubAdapter,
-  type GitHubDeps,
-  type GitHubSettings,
-} from '../../functions/github/github.ts'
-import type { Fields, GitHubScope } from '../../functions/ports.ts'
+import { createGitHub, type GitHubDeps, type GitHubSettings } from '../../functions/github/github.ts'
+import type { Fields, GitHub, GitHubScope } from '../../functions/ports.ts'
 import { T0 } from '../support/facts.ts'
 import { GitHubServer, type GitHubServerOptions } from '../support/github-server.ts'
 
@@ -37,9 +32,9 @@ export interface LogLine {
   readonly fields: Fields | undefined
 }
 export interface Harness {
-  readonly github: GitHubAdapter
+  readonly github: GitHub
   /** One more adapter on the same server, which has to find out everything by itself. */
-  readonly another: (settings: GitHubSettings) => GitHubAdapter
+  readonly another: (settings: GitHubSettings) => GitHub
   readonly server: GitHubServer
   readonly clock: { now(): number; time: number }
   readonly log: LogLine[]

@@ -304,6 +304,12 @@ function isWithinStack(resource: string, stage: string): boolean {
   return new RegExp(`tornade(-${stage}(?![a-z0-9])|/${stage}/)`).test(resource.slice(0, star))
 }
 
+/**
+ * Calls that name no resource of the kind that their action is for are asked of *, and only a condition narrows them.
+ * https://github.com/cdklabs/construct-hub/pull/1207
+ */
+const ASKED_OF_ALL = new Set(['ecs:ListTasks'])
+
 async function actionFaults(where: string, action: string, resources: readonly string[]): Promise<string[]> {
   const [service = '', name = ''] = action.split(':')
   if (!(await iamServiceExists(service)) || !(await iamActionExists(service, name)))
@@ -313,7 +319,9 @@ async function actionFaults(where: string, action: string, resources: readonly s
     return resources.every(resource => resource === '*')
       ? []
       : [`${where}: ${action} knows no resource but *`]
-  if (resources.includes('*')) return [`${where}: ${action} knows narrower resources than *`]
+  if (resources.includes('*') && !ASKED_OF_ALL.has(action))
+    return [`${where}: ${action} knows narrower resources than *`]
+  if (ASKED_OF_ALL.has(action)) return []
   const types = await Promise.all(resourceTypes.map(type => iamResourceTypeDetails(service, type.name)))
   return resources.some(resource => types.some(type => looksLike(resource, type.arn)))
     ? []

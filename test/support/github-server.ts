@@ -88,6 +88,7 @@ export interface ServerJob {
   readonly createdAt: number
   startedAt: number | null
   completedAt: number | null
+  labels: readonly string[]
 }
 export interface ServerRun {
   readonly id: number
@@ -139,6 +140,8 @@ const RIGHTS: Readonly<Record<string, 'app' | readonly [permission: string, leve
   'actions/list-self-hosted-runners-for-org': ['organization_self_hosted_runners', 'read'],
   'actions/delete-self-hosted-runner-from-org': ['organization_self_hosted_runners', 'write'],
   'actions/get-job-for-workflow-run': ['actions', 'read'],
+  'actions/list-jobs-for-workflow-run': ['actions', 'read'],
+  'actions/list-workflow-runs-for-repo': ['actions', 'read'],
   'actions/re-run-job-for-workflow-run': ['actions', 'write'],
   'actions/get-workflow-run': ['actions', 'read'],
   'actions/cancel-workflow-run': ['actions', 'write'],
@@ -235,7 +238,7 @@ export class GitHubServer {
     })
     const createdAt = this.#options.clock.now()
     const nothing = { conclusion: null, runner: null, startedAt: null, completedAt: null }
-    const job: ServerJob = { id, runId, repositoryId, status, createdAt, ...nothing }
+    const job: ServerJob = { id, runId, repositoryId, status, createdAt, ...nothing, labels: ['tornade'] }
     this.jobs.set(id, job)
     return job
   }
@@ -499,17 +502,38 @@ export class GitHubServer {
     'actions/get-workflow-run': ({ params, operation }, { id }) => {
       const run = this.runs.get(Number(params.run_id))
       if (run?.repositoryId !== id) return notFound()
-      return this.#example(operation, 200, example => ({
-        id: run.id,
-        run_attempt: run.attempt,
-        event: run.event,
-        head_branch: run.headBranch,
-        path: run.path,
-        head_repository:
-          run.headRepositoryId === null
-            ? null
-            : { ...(example.head_repository as Body), id: run.headRepositoryId },
-      }))
+      return this.#example(operation, 200, example => runBody(run, example))
+    },
+    'actions/list-jobs-for-workflow-run': ({ params, query, operation }, { id }) => {
+      const run = this.runs.get(Number(params.run_id))
+      if (run?.repositoryId !== id) return notFound()
+      const jobs = [...this.jobs.values()].filter(({ runId }) => runId === run.id)
+      return this.#example(operation, 200, example => {
+        const [first] = example.jobs as Body[]
+        return {
+          total_count: jobs.length,
+          jobs: page(jobs, query).map(job => ({
+            ...first,
+            ...jobBody(job),
+            labels: job.labels,
+          })),
+        }
+      })
+    },
+    'actions/list-workflow-runs-for-repo': ({ query, operation }, { id }) => {
+      const runs = [...this.runs.values()]
+        .filter(run => run.repositoryId === id && [undefined, this.#statusOf(run.id)].includes(query.status))
+        .reverse()
+      return this.#example(operation, 200, example => {
+        const [first] = example.workflow_runs as Body[]
+        return {
+          total_count: runs.length,
+          workflow_runs: page(runs, query).map(run => ({
+            ...first,
+            ...runBody(run, first!),
+          })),
+        }
+      })
     },
     'actions/cancel-workflow-run': ({ params }, { id }) => {
       const run = this.runs.get(Number(params.run_id))
@@ -636,6 +660,14 @@ export class GitHubServer {
     return { status: 204 }
   }
 
+  #statusOf(runId: number): string {
+    const statuses = new Set(
+      [...this.jobs.values()].filter(job => job.runId === runId).map(job => job.status),
+    )
+    if (statuses.size === 1) return [...statuses][0]!
+    return statuses.has('in_progress') || statuses.has('completed') ? 'in_progress' : 'queued'
+  }
+
   #openJobs(runId: number): ServerJob[] {
     return [...this.jobs.values()].filter(job => job.runId === runId && job.status !== 'completed')
   }
@@ -671,6 +703,13 @@ function withoutDeviations(operation: string, body: unknown): unknown {
   // A deleted fork: https://github.com/github/rest-api-description/issues/1586
   if (operation === 'actions/get-workflow-run' && (body as Body | null)?.head_repository === null)
     return { ...(body as Body), head_repository: (body as Body).repository }
+  if (operation === 'actions/list-workflow-runs-for-repo' && (body as Body | null)?.workflow_runs) {
+    const runs = (body as { workflow_runs: Body[] }).workflow_runs
+    return {
+      ...(body as Body),
+      workflow_runs: runs.map(run => ({ ...run, head_repository: run.head_repository ?? run.repository })),
+    }
+  }
   return body
 }
 
@@ -702,6 +741,18 @@ function jobBody({
     completed_at: completedAt === null ? null : iso(completedAt),
     runner_id: runner?.id ?? 0,
     runner_name: runner?.name ?? '',
+  }
+}
+
+function runBody({ id, attempt, event, headBranch, path, headRepositoryId }: ServerRun, example: Body): Body {
+  const head = example.head_repository as Body
+  return {
+    id,
+    run_attempt: attempt,
+    event,
+    head_branch: headBranch,
+    path,
+    head_repository: headRepositoryId === null ? null : { ...head, id: headRepositoryId },
   }
 }
 

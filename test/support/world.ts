@@ -181,6 +181,7 @@ export function guarded(
       runners: wrap(ledger.runners, 'runners'),
       reruns: wrap(ledger.reruns, 'reruns'),
       gate: wrap(ledger.gate, 'gate'),
+      sweep: wrap(ledger.sweep, 'sweep'),
     },
   }
 }
@@ -269,6 +270,7 @@ export async function leftovers({ world, violations }: Stack): Promise<string[]>
   }
   for (const runner of allRunners) {
     if (runner.stoppedAt === null) faults.push(`runner ${runner.name} has not stopped`)
+    else if (runner.cleanedAt === null) faults.push(`runner ${runner.name} may have left something behind`)
     if (runner.launch === null) faults.push(`nobody knows why runner ${runner.name} was started`)
     else if (runner.cost === null) faults.push(`runner ${runner.name} has no price`)
   }

@@ -35,6 +35,7 @@ interface StartBuildInput {
 
 /** How long a token is remembered. */
 const TOKEN_MS = 5 * 60_000
+const PAGE = 100
 
 export class WireCodeBuild {
   readonly #context: WireContext
@@ -84,6 +85,17 @@ export class WireCodeBuild {
       builds: found.map(build => this.#shape(build)),
       buildsNotFound: ids.filter(id => !this.#find(id)),
     }
+  }
+
+  /** All there ever were, in pages of a hundred. */
+  listBuildsForProject(input: Input): Record<string, unknown> {
+    if (input.projectName !== this.project)
+      throw new WireException('ResourceNotFoundException', `Project cannot be found: ${input.projectName}`)
+    const ids = [...this.builds.values()].map(({ id }) => id)
+    if (input.sortOrder !== 'ASCENDING') ids.reverse()
+    const from = Number(input.nextToken ?? 0)
+    const to = from + PAGE
+    return defined({ ids: ids.slice(from, to), nextToken: to < ids.length ? String(to) : undefined })
   }
 
   // What happens to builds

@@ -136,6 +136,21 @@ export class WireEcs {
     return { tasks, failures }
   }
 
+  /** Of one cluster, in pages; a task whose stop was asked for has the desired status STOPPED. */
+  listTasks(input: Input): Record<string, unknown> {
+    this.#cluster(input.cluster as string | undefined)
+    const wanted = (input.desiredStatus as string | undefined) ?? 'RUNNING'
+    const found = [...this.tasks.values()].filter(
+      ({ stop, stoppedAt }) => (stop || stoppedAt !== null ? 'STOPPED' : 'RUNNING') === wanted,
+    )
+    const from = Number(input.nextToken ?? 0)
+    const to = from + Number(input.maxResults ?? 100)
+    return defined({
+      taskArns: found.slice(from, to).map(({ arn }) => arn),
+      nextToken: to < found.length ? String(to) : undefined,
+    })
+  }
+
   // What happens to tasks
 
   /** The image is pulled and the containers run. */

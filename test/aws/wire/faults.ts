@@ -166,9 +166,11 @@ const OPERATIONS = [
   'RunTask',
   'StopTask',
   'DescribeTasks',
+  'ListTasks',
   'StartBuild',
   'StopBuild',
   'BatchGetBuilds',
+  'ListBuildsForProject',
   'GetParameters',
 ] as const
 

@@ -9,9 +9,10 @@ import {
   EnvironmentType,
   EnvironmentVariableType,
   ImagePullCredentialsType,
+  SortOrderType,
   SourceType,
 } from '@aws-sdk/client-codebuild'
-import { AssignPublicIp, LaunchType, PropagateTags, TaskField } from '@aws-sdk/client-ecs'
+import { AssignPublicIp, DesiredStatus, LaunchType, PropagateTags, TaskField } from '@aws-sdk/client-ecs'
 
 /** Why a value will not do; null when it will. */
 type Rule = (value: never) => string | null
@@ -75,6 +76,12 @@ export const LIMITS: Readonly<Record<string, Readonly<Record<string, Rule>>>> = 
   },
   StopTask: { cluster: ARN_OR_NAME, task: ARN_OR_NAME, reason: text(1, 255) },
   DescribeTasks: { cluster: ARN_OR_NAME, tasks: list(1, 100), 'include[]': oneOf(TaskField) },
+  ListTasks: {
+    cluster: ARN_OR_NAME,
+    startedBy: text(1, 128),
+    desiredStatus: oneOf(DesiredStatus),
+    maxResults: integer(1, 100),
+  },
   StartBuild: {
     projectName: text(1, 255, /^[A-Za-z0-9][A-Za-z0-9\-_]+$/),
     // No length is documented; this is what is known to work.
@@ -93,6 +100,7 @@ export const LIMITS: Readonly<Record<string, Readonly<Record<string, Rule>>>> = 
   },
   StopBuild: { id: text(1, 255, /^[\w-]+:[0-9a-f-]{36}$/) },
   BatchGetBuilds: { ids: list(1, 100), 'ids[]': text(1, 255, /^[\w-]+:[0-9a-f-]{36}$/) },
+  ListBuildsForProject: { projectName: text(1, 255), sortOrder: oneOf(SortOrderType) },
   GetParameter: { Name: text(1, 2048, /^[\w./:-]+$/) },
   GetParameters: { Names: list(1, 10), 'Names[]': text(1, 2048, /^[\w./:-]+$/) },
 }

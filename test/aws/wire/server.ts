@@ -14,8 +14,8 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { BatchGetBuilds$, StartBuild$, StopBuild$ } from '@aws-sdk/client-codebuild'
-import { DescribeTasks$, RunTask$, StopTask$ } from '@aws-sdk/client-ecs'
+import { BatchGetBuilds$, ListBuildsForProject$, StartBuild$, StopBuild$ } from '@aws-sdk/client-codebuild'
+import { DescribeTasks$, ListTasks$, RunTask$, StopTask$ } from '@aws-sdk/client-ecs'
 import { GetParameter$, GetParameters$ } from '@aws-sdk/client-ssm'
 import { WireCodeBuild } from './codebuild.ts'
 import { WireEcs } from './ecs.ts'
@@ -74,6 +74,11 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     schema: DescribeTasks$,
     run: ({ ecs }, input) => ecs.describeTasks(input),
   },
+  'AmazonEC2ContainerServiceV20141113.ListTasks': {
+    service: 'ecs',
+    schema: ListTasks$,
+    run: ({ ecs }, input) => ecs.listTasks(input),
+  },
   'CodeBuild_20161006.StartBuild': {
     service: 'codebuild',
     schema: StartBuild$,
@@ -88,6 +93,11 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     service: 'codebuild',
     schema: BatchGetBuilds$,
     run: ({ codebuild }, input) => codebuild.batchGetBuilds(input),
+  },
+  'CodeBuild_20161006.ListBuildsForProject': {
+    service: 'codebuild',
+    schema: ListBuildsForProject$,
+    run: ({ codebuild }, input) => codebuild.listBuildsForProject(input),
   },
   'AmazonSSM.GetParameter': {
     service: 'ssm',

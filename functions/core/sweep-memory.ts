@@ -1,0 +1,53 @@
+/** What one sweep leaves for the next. */
+import type { Job, SeenRepository, SweepMemory } from './types.ts'
+
+/** Before it has seen anything. */
+export const EMPTY_MEMORY: SweepMemory = {
+  version: 0,
+  lease: null,
+  deliveries: { watermark: null, lookedAt: 0, asked: {} },
+  runs: {},
+  repositories: [],
+  orphansAt: 0,
+  suspects: {},
+}
+
+/** One sweep at a time writes the item, so its size is its price: about 100 bytes each. */
+const REPOSITORIES = 100
+const RUNS = 500
+/** Longer than any run is asked about at intervals. */
+const RUN_MS = 2 * 3_600_000
+
+/** The memory with `owner` at work until then; null while another sweep is. */
+export function leased(memory: SweepMemory, owner: string, now: number, until: number): SweepMemory | null {
+  const { lease } = memory
+  if (lease && lease.until > now && lease.owner !== owner) return null
+  return { ...memory, version: memory.version + 1, lease: { owner, until } }
+}
+
+/** What is left to the next sweep, without what it has no use for. */
+export function released(memory: SweepMemory, now: number): SweepMemory {
+  const runs = Object.entries(memory.runs)
+    .filter(([, at]) => now - at < RUN_MS)
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, RUNS)
+  return { ...memory, version: memory.version + 1, lease: null, runs: Object.fromEntries(runs) }
+}
+
+/** The repositories with those of `jobs` seen now, the one seen last first. Jobs behind gates may stay for a month. */
+export function withSeen(
+  known: readonly SeenRepository[],
+  jobs: readonly Job[],
+  now: number,
+): readonly SeenRepository[] {
+  const before = new Map(known.map(one => [one.ref.id, one]))
+  const seen = new Map<number, SeenRepository>()
+  for (const { request, queuedAt } of jobs) {
+    if (queuedAt === null && before.has(request.repository.id)) continue
+    const { repository: ref, ownerId, installationId } = request
+    const listedAt = before.get(ref.id)?.listedAt ?? 0
+    seen.set(ref.id, { ref, ownerId, installationId, seenAt: now, listedAt })
+  }
+  const others = known.filter(({ ref }) => !seen.has(ref.id))
+  return [...seen.values(), ...others].slice(0, REPOSITORIES)
+}
