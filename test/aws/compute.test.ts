@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AwsCompute } from '../../functions/aws/compute.ts'
 import { readAwsEvent } from '../../functions/core/aws-events.ts'
+import { guardPolicy, LONGEST_POLICY, policyLength } from '../../functions/core/guard.ts'
 import { CODEBUILD_TYPES, FARGATE_SIZES } from '../../functions/core/sizes.ts'
 import type { StartRequest } from '../../functions/core/types.ts'
 import type { StartOutcome } from '../../functions/ports.ts'
@@ -176,6 +177,30 @@ describe('a task', () => {
       message: expect.stringContaining('ECS takes 8192'),
     })
     await started(build, telling(9_000))
+  })
+
+  it('is told its rights in full, as long as tornade.yml may make them', async () => {
+    const refs = Array.from({ length: 2 }, (_, index) => `refs/heads/${'x'.repeat(40)}${index}`)
+    const rights = () =>
+      guardPolicy(
+        { repositoryId: Number.MAX_SAFE_INTEGER, role: 'deploy' },
+        { forks: 'refuse', roles: { deploy: { repositories: [], refs, events: [] } } },
+      )
+    while (policyLength(rights()) < LONGEST_POLICY) refs.push(`refs/heads/${refs.length}`)
+    const longest = {
+      ...task,
+      runner: 'x'.repeat(60),
+      token: 'x'.repeat(64),
+      build: true,
+      shape: { ...task.shape, diskGiB: 200, cpu: 16, memoryGiB: 120 },
+      role: 'deploy',
+      timeoutMinutes: 2160,
+    }
+    const variables = () => ({ TORNADE_POLICY: JSON.stringify(rights()), TORNADE_IDLE_SECONDS: '100000' })
+    await started(longest, new AwsCompute({ ...stack.settings, variables }, wireClients(stack.wire)))
+    const { overrides } = lastInput() as { overrides: unknown }
+    // Room for names of roles, and for what a runner may be told one day.
+    expect(JSON.stringify(overrides).length).toBeLessThan(8192 - 300)
   })
 
   it('fits ECS in every size there is', async () => {
