@@ -106,6 +106,7 @@ export function labelRules(
     sizes: new Map(Object.entries(config.sizes)),
     roles: new Set(Object.keys(config.roles)),
     images: new Set(Object.keys(config.images)),
+    notBuilt: true,
     longestMinutes: config.runner.lifeMinutes,
     limits: limits ? sizeLimits(config, repository) : null,
   }

@@ -74,6 +74,8 @@ export function deploymentFaults(
   if (OTHER_PARTITION.test(region))
     faults.push(`${shown}: region: ${region} is not served: China and GovCloud have an IAM of their own`)
   else if (!REGIONS.has(region)) faults.push(`${shown}: region: AWS has no region ${region}`)
+  if (Object.keys(config.images).length > 0)
+    faults.push(`${shown}: images: not built yet, every runner has the standard image; leave them out`)
   for (const role of Object.keys(roles)) {
     const length = policyLength(guardPolicy({ repositoryId: Number.MAX_SAFE_INTEGER, role }, config))
     if (length > LONGEST_POLICY)

@@ -71,6 +71,18 @@ describe('one job', () => {
     expect(await leftovers(s)).toEqual([])
   })
 
+  it('that builds images on Fargate is refused before anything is asked of AWS', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { labels: ['tornade', 'build'] }))
+    await untilQuiet(s)
+    expect((await jobOf(s.world, '1-1')).refused).toMatchObject({
+      code: 'labels',
+      problems: [{ label: 'build', suggestion: 'docker' }],
+    })
+    expect(await runners(s.world)).toEqual([])
+    expect(await leftovers(s)).toEqual([])
+  })
+
   it('behind a gate is started when the gate opens, not before', async () => {
     const s = await stack()
     s.world.github.queue(job(1, { gate: true }))

@@ -305,6 +305,12 @@ describe('a tornade.yml', () => {
     ])
   })
 
+  it('has no images of its own yet', () => {
+    expect(deploymentFaults(loaded({ images: { android: 'somewhere' } }))).toEqual([
+      'tornade.yml: images: not built yet, every runner has the standard image; leave them out',
+    ])
+  })
+
   it('says no more of a role than ECS has room for', () => {
     const refs = (count: number) => Array.from({ length: count }, (_, index) => `refs/heads/release/${index}`)
     expect(deploymentFaults(loaded({ roles: role({ refs: refs(200) }) }))).toEqual([])
