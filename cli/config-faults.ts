@@ -20,6 +20,7 @@ const WORKFLOW_EVENTS: ReadonlySet<string> = new Set(
 const CHECKS: readonly (readonly [keys: readonly (keyof Config)[], check: (config: Config) => string[]])[] = [
   [['marker'], markerFaults],
   [['roles'], eventFaults],
+  [['github'], groupFaults],
   [['marker', 'limits', 'repositories'], limitFaults],
   [['marker', 'limits', 'repositories', 'sizes', 'roles', 'images', 'runner'], presetFaults],
 ]
@@ -41,6 +42,11 @@ function eventFaults({ roles }: Config): string[] {
         : [`roles.${role}.events.${index}: no event of GitHub that starts workflows is called ${event}`],
     ),
   )
+}
+
+function groupFaults({ github }: Config): string[] {
+  if (github.organisationRunners || github.runnerGroup === 1) return []
+  return ['github.runnerGroup: repositories have no groups; set github.organisationRunners: true as well']
 }
 
 /** Limits under which not even a job may run that asks for nothing. */

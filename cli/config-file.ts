@@ -26,6 +26,8 @@ const minutes = z
   .string()
   .regex(/^[1-9]\d{0,3}[mh]$/, 'write minutes or hours, for example 90m or 6h')
   .transform(text => Number.parseInt(text, 10) * (text.endsWith('h') ? 60 : 1))
+/** Of a GitHub Enterprise Server, or of an enterprise with data residency (https://api.NAME.ghe.com). */
+const GITHUB_API = /^https:\/\/(?:[\w.-]+(?::\d+)?\/api\/v3|api\.[\w-]+\.ghe\.com)$/
 
 const file = z.strictObject({
   marker: name.max(20).optional(),
@@ -99,6 +101,16 @@ const file = z.strictObject({
         schedule: z.string().min(1).optional(),
       }),
     )
+    .optional(),
+  github: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(GITHUB_API, 'the REST API of your server, for example https://github.acme.com/api/v3'),
+      organisationRunners: z.boolean(),
+      runnerGroup: count,
+    })
+    .partial()
     .optional(),
   labelMistakes: z.enum(['cancel', 'report']).optional(),
   forks: z.enum(['refuse', 'allow']).optional(),
@@ -248,6 +260,11 @@ function compile(data: z.output<typeof file>): Config {
       idleMinutes: runner?.idle ?? base.runner.idleMinutes,
     },
     priority: data.priority ?? base.priority,
+    github: {
+      url: data.github?.url ?? base.github.url,
+      organisationRunners: data.github?.organisationRunners ?? base.github.organisationRunners,
+      runnerGroup: data.github?.runnerGroup ?? base.github.runnerGroup,
+    },
     labelMistakes: data.labelMistakes ?? base.labelMistakes,
     forks: data.forks ?? base.forks,
   }

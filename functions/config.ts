@@ -61,6 +61,14 @@ export interface Config {
   }
   /** owner/name → priority; higher goes first, 0 for all others. */
   readonly priority: Readonly<Record<string, number>>
+  readonly github: {
+    /** Root of the REST API of a GitHub Enterprise Server, https://HOST/api/v3; null is github.com. */
+    readonly url: string | null
+    /** Runners are registered with the organisation and not with the repository of their job. */
+    readonly organisationRunners: boolean
+    /** Id of the group that runners of an organisation join; 1 is its default group. */
+    readonly runnerGroup: number
+  }
   /** Whether a run whose labels cannot be served is cancelled as well. */
   readonly labelMistakes: 'cancel' | 'report'
   /** Whether jobs of forks may run; never with a role. */
@@ -88,6 +96,7 @@ export const DEFAULT_CONFIG: Config = {
   spend: null,
   runner: { lifeMinutes: 360, idleMinutes: 5 },
   priority: {},
+  github: { url: null, organisationRunners: false, runnerGroup: 1 },
   labelMistakes: 'cancel',
   forks: 'refuse',
 }

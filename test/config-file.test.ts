@@ -199,6 +199,18 @@ sizes: { huge: [32cpu] }
     expect(parseConfig(`runner: { life: ${written} }`, 't').config.runner.lifeMinutes).toBe(minutes)
   })
 
+  test.each([
+    ['url: https://github.acme.com/api/v3', { url: 'https://github.acme.com/api/v3' }],
+    ['url: https://api.acme.ghe.com', { url: 'https://api.acme.ghe.com' }],
+    ['organisationRunners: true', { organisationRunners: true }],
+    ['organisationRunners: true, runnerGroup: 7', { organisationRunners: true, runnerGroup: 7 }],
+  ])('github: %s', (written, github) => {
+    expect(parseConfig(`github: { ${written} }`, 't').config.github).toEqual({
+      ...{ url: null, organisationRunners: false, runnerGroup: 1 },
+      ...github,
+    })
+  })
+
   test('nothing of it is JSON that could not be deployed', () => {
     const { config } = parseConfig(EXAMPLE, 'tornade.yml')
     expect(JSON.parse(JSON.stringify(config))).toEqual(config)
@@ -391,6 +403,21 @@ spend: { onCap: warn }
     ).toEqual([
       'roles.a.events.1: no event of GitHub that starts workflows is called pushh',
       'roles.a.events.2: no event of GitHub that starts workflows is called workflow_call',
+    ])
+  })
+
+  test.each([
+    'http://github.acme.com/api/v3',
+    'https://github.acme.com',
+    'https://github.acme.com/api/v3/',
+    'https://a:b@github.acme.com/api/v3',
+  ])('an address that is no API: %s', url => {
+    expect(faultsOf(`github: { url: "${url}" }`)).toEqual([expect.stringMatching(/^github\.url: /)])
+  })
+
+  test('a runner group without an organisation', () => {
+    expect(faultsOf('github: { runnerGroup: 2 }')).toEqual([
+      'github.runnerGroup: repositories have no groups; set github.organisationRunners: true as well',
     ])
   })
 

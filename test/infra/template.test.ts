@@ -233,6 +233,8 @@ describe('the functions', () => {
           readFile(join(ROOT, path), 'utf8'),
         ),
       )
+      // By their names in quotes, which variables() takes: any other way would not be seen here.
+      expect(sources.join().match(/.*TORNADE_.*process\.env.*|.*process\.env.*TORNADE_.*/g)).toBeNull()
       const asked = sources.join().match(/(?<=')TORNADE_\w+(?=')/g)
       expect(Object.keys(new Resolver(stack).environment(name)).sort()).toEqual([...new Set(asked)].sort())
     },
