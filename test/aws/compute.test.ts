@@ -415,6 +415,12 @@ describe('a build', () => {
     expect(stack.wire.codebuild.builds.size).toBe(0)
   })
 
+  it('is asked for again by itself when nothing was done', async () => {
+    stack.wire.play('StartBuild: lost before')
+    await started(build)
+    expect(stack.wire.codebuild.builds.size).toBe(1)
+  })
+
   it.each<FaultName>([
     'build server error',
     'StartBuild: lost after',
@@ -427,6 +433,15 @@ describe('a build', () => {
     await expect(hasty().start(build)).rejects.toThrow()
     await started(build)
     expect(stack.wire.codebuild.builds.size).toBe(1)
+  })
+
+  it('waits while its project runs as many as it may, if somebody gave it a limit', async () => {
+    stack.wire.codebuild.concurrentBuildLimit = 1
+    const { providerId } = await started(build)
+    const next = { ...build, token: 'tornade-42-1-1-t1' }
+    expect(await stack.compute.start(next)).toMatchObject({ outcome: 'failed', kind: 'quota' })
+    await stack.compute.stop(providerId, 'why')
+    await started(next)
   })
 
   it('does not take a later refusal for the answer to what it never got one', async () => {
@@ -548,6 +563,32 @@ describe('a stop', () => {
     const { providerId: buildId } = await started(build)
     stack.wire.play('StopBuild: throttled', ATTEMPTS)
     await expect(stack.compute.stop(buildId, 'why')).rejects.toThrow('Rate exceeded')
+  })
+})
+
+const OUTAGES = ['lost before', 'lost after', 'silence', '500 after', 'throttled'] as const
+
+describe.each([
+  ['a task', task, 'StopTask', 'DescribeTasks'],
+  ['a build', build, 'StopBuild', 'BatchGetBuilds'],
+] as const)('of %s', (_, request, stopping, describing) => {
+  it.each(OUTAGES)('an answer to a stop may be missing once, and then again and again: %s', async outage => {
+    const { providerId } = await started(request)
+    stack.wire.play(`${stopping}: ${outage}`, ATTEMPTS)
+    await expect(hasty().stop(providerId, 'why')).rejects.toThrow()
+    stack.wire.play(`${stopping}: ${outage}`)
+    await hasty().stop(providerId, 'why')
+    if (request === task) stack.wire.ecs.stopped(providerId)
+    const ended = (await stack.compute.describe([providerId])).get(providerId)
+    expect(ended?.stop?.code).toBe(request === task ? 'UserInitiated' : 'STOPPED')
+  })
+
+  it.each(OUTAGES)('nobody takes the lack of a description for the lack of a runner: %s', async outage => {
+    const { providerId } = await started(request)
+    stack.wire.play(`${describing}: ${outage}`, ATTEMPTS)
+    await expect(hasty().describe([providerId])).rejects.toThrow()
+    stack.wire.play(`${describing}: ${outage}`)
+    expect((await hasty().describe([providerId])).get(providerId)).toMatchObject({ stop: null })
   })
 })
 
