@@ -187,7 +187,9 @@ export function computeContract(
       })
 
       if (!plays) {
-        it.skip('says why a runner is not started, or that it cannot know (skipped: nobody can order failures there)')
+        it.skip(
+          'says why a runner is not started, or that it cannot know (skipped: nobody can order failures there)',
+        )
         return
       }
       it.each(plays[of.shape.compute])(
