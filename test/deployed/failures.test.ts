@@ -275,7 +275,7 @@ describe('messages that nobody sent', () => {
     await world.settle()
   })
 
-  /** Fails the whole batch: the keys by which lifecycle groups its records are read outside of what is done for each. */
+  /** Half an event has no key by which lifecycle could put it beside others of its job; it fails alone. */
   it('do not keep lifecycle from its events, if they are half of one', async () => {
     const { key, labels, job } = await world.queue(['tornade'])
     await world.settle()

@@ -365,14 +365,13 @@ describe('docs/install.md', () => {
     }
   })
 
-  it('adds the cost of an idle stack up, to at most $3 a month', () => {
-    const table = text.slice(
-      text.indexOf('## What it costs while nothing runs'),
-      text.indexOf('Each deployment adds'),
-    )
-    const rows = [...table.matchAll(/^\|(.*)\|(.*)\| (?:\*\*)?(\d+\.\d\d)(?:\*\*)? \|$/gm)]
-    const amounts = rows.map(([, , , amount]) => Math.round(Number(amount) * 100))
+  it('tells the cost of an idle stack as docs/costs.md adds it up, at most $3 a month', async () => {
+    const costs = await readFile(join(ROOT, 'docs/costs.md'), 'utf8')
+    const table = costs.slice(costs.indexOf('### A month in which nothing runs'))
+    const rows = [...table.matchAll(/^\|.*\| (?:\*\*)?(\d+\.\d\d)(?:\*\*)? \|$/gm)]
+    const amounts = rows.map(([, amount]) => Math.round(Number(amount) * 100))
     const total = amounts.pop()!
+    expect(text).toContain(`About $${(Math.round(total / 10) / 10).toFixed(2)} a month`)
     expect(amounts.reduce((sum, one) => sum + one)).toBe(total)
     expect(total).toBeLessThanOrEqual(300)
     const alarms = ofType(stack.template, 'AWS::CloudWatch::Alarm').length
