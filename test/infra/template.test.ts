@@ -96,6 +96,29 @@ const withStatement = (role: string, statement: Record<string, unknown>) =>
     ],
   })
 
+interface LifecycleRule {
+  readonly selection: {
+    readonly tagStatus: string
+    readonly tagPatternList?: readonly [string]
+    readonly countNumber: number
+  }
+}
+
+/** Tags of the images that stay; oldest first. A rule expires nothing that one before it is about. */
+function kept(rules: readonly LifecycleRule[], images: readonly (readonly string[])[]) {
+  const spoken = new Set<readonly string[]>()
+  const expired = new Set<readonly string[]>()
+  for (const { selection } of rules) {
+    const [pattern] = selection.tagPatternList ?? []
+    const about = images.filter(
+      tags => pattern && tags.some(tag => tag.startsWith(pattern.replace(/\*$/, ''))),
+    )
+    for (const tags of about.slice(0, -selection.countNumber)) if (!spoken.has(tags)) expired.add(tags)
+    for (const tags of about) spoken.add(tags)
+  }
+  return images.filter(tags => !expired.has(tags))
+}
+
 describe('the template', () => {
   it('is as the specification of CloudFormation has it', () => {
     expect(specificationFaults(stack.template)).toEqual([])
@@ -325,7 +348,27 @@ describe('runners', () => {
       ImageScanningConfiguration: { ScanOnPush: true },
     })
     const { LifecyclePolicyText } = repository.LifecyclePolicy as { LifecyclePolicyText: string }
-    expect(JSON.parse(LifecyclePolicyText).rules).toHaveLength(5)
+    expect(JSON.parse(LifecyclePolicyText).rules).toHaveLength(9)
+  })
+
+  it('come from images that stay while they are in use, however many are pushed after them', () => {
+    const { LifecyclePolicyText } = stack.template.Resources.RunnerImages!.Properties!.LifecyclePolicy as {
+      LifecyclePolicyText: string
+    }
+    const kinds = ['fargate-x64', 'fargate-arm64', 'codebuild-x64', 'codebuild-arm64']
+    const pushed = kinds.flatMap(kind => [
+      [`${kind}-1`, `pinned-${kind}-1`],
+      ...Array.from({ length: 10 }, (_, index) => [`${kind}-${index + 2}`]),
+    ])
+    const left = kept(JSON.parse(LifecyclePolicyText).rules, pushed)
+    for (const kind of kinds) expect(left.filter(([tag]) => tag!.startsWith(kind))).toHaveLength(4)
+    expect(left.filter(tags => tags.length > 1)).toHaveLength(4)
+    // And what was in use before goes.
+    const weeks = Array.from({ length: 10 }, (_, week) => [
+      `fargate-x64-${week}`,
+      `pinned-fargate-x64-${week}`,
+    ])
+    expect(kept(JSON.parse(LifecyclePolicyText).rules, weeks)).toEqual(weeks.slice(-3))
   })
 
   it('get new images every week and after each deployment', () => {
