@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of Fn::Sub
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Context } from 'aws-lambda'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
@@ -45,11 +45,14 @@ beforeAll(async () => {
   ])
 }, 60_000)
 
-/** The metrics of functions/ports.ts, as functions/aws/telemetry.ts writes them. */
+/** The metrics that functions/ counts, as functions/aws/telemetry.ts writes them. */
 async function readEmitted(): Promise<Emitted> {
-  const source = await readFile(join(ROOT, 'functions/ports.ts'), 'utf8')
-  const union = /export type MetricName =([\s|'\w]+)/.exec(source)![1]!
-  const names = [...union.matchAll(/'(\w+)'/g)].map(([, name]) => name!)
+  const paths = (await readdir(join(ROOT, 'functions'), { recursive: true })).filter(path =>
+    path.endsWith('.ts'),
+  )
+  const sources = await Promise.all(paths.map(path => readFile(join(ROOT, 'functions', path), 'utf8')))
+  const counted = [...sources.join('\n').matchAll(/metrics\.count\(([^)]*)\)/g)]
+  const names = [...new Set(counted.flatMap(([, given]) => given!.match(/(?<=')\w+(?=')/g) ?? []))]
   const lines: string[] = []
   const write = vi.spyOn(process.stdout, 'write').mockImplementation(line => lines.push(String(line)) > 0)
   const log = vi.spyOn(console, 'log').mockImplementation(line => lines.push(String(line)))
@@ -178,6 +181,14 @@ describe('the template', () => {
     expect(emitted).toMatchObject({ namespace: 'tornade', dimensions: { stage: 'dev' } })
     expect(emitted.names).toContain('JobsRefused')
     expect(alarmFaults(stack, emitted)).toEqual([])
+    const silent = { ...emitted, names: emitted.names.filter(name => name !== 'JobsRefused') }
+    expect(alarmFaults(stack, silent)).toEqual(['RefusedLaunchesAlarm: nothing emits JobsRefused'])
+  })
+
+  it('declares no metric that nothing emits', async () => {
+    const ports = await readFile(join(ROOT, 'functions/ports.ts'), 'utf8')
+    const union = /export type MetricName =([\s|'\w]+)/.exec(ports)![1]!
+    expect([...emitted.names].sort()).toEqual(union.match(/(?<=')\w+(?=')/g)!.sort())
   })
 
   it('has an alarm for dead letters, age of queues, errors, refused launches and image builds', () => {
