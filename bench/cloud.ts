@@ -1,6 +1,6 @@
 /**
  * What the functions call, on this machine and over HTTP: ECS, CodeBuild and SSM (the wire server, which checks signatures and
- * schemas), DynamoDB (dynalite), GitHub (the mock, which checks against GitHub's description), and SQS. Every call is counted.
+ * schemas), DynamoDB (dynalite), GitHub (the mock, which checks against GitHub's description), SQS and IAM. Every call is counted.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
@@ -175,6 +175,7 @@ export class Cloud {
         AWS_ENDPOINT_URL: this.wire.url,
         AWS_ENDPOINT_URL_DYNAMODB: this.#dynamo.endpoint,
         AWS_ENDPOINT_URL_SQS: here(port),
+        AWS_ENDPOINT_URL_IAM: here(port),
         AWS_LAMBDA_FUNCTION_NAME: `tornade-${STAGE}-${name}`,
         AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
         // As Lambda sets them: Powertools goes by them.
@@ -217,6 +218,13 @@ export class Cloud {
   }
 
   async #serveSqs(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // IAM is asked by GET, and for roles alone.
+    if (request.method === 'GET') {
+      add(this.#counts, 'iam GetRole')
+      const role = '<GetRoleResult><Role><RoleId>AROAOFTHEBENCHMARKS</RoleId></Role></GetRoleResult>'
+      response.writeHead(200).end(`<GetRoleResponse>${role}</GetRoleResponse>`)
+      return
+    }
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const action = String(request.headers['x-amz-target']).split('.')[1]!
