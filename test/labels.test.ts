@@ -712,11 +712,12 @@ describe('what is not built yet', () => {
     [
       'build image:android spot',
       [
-        ['build', 'docker'],
         ['image:android', null],
+        ['build', 'docker'],
       ],
     ],
     ['docker image:android', [['image:android', null]]],
+    ['image:of-nobody', [['image:of-nobody', null]]],
   ])('%s is a mistake', (parts, hints) => {
     expect(hintsOf(parts, rules)).toEqual(hints)
     for (const { message } of problemsOf(parts, rules)) expect(message).toMatch(/yet.*later version/)

@@ -5,20 +5,12 @@
 import type { Compute, Problem } from '../types.ts'
 import type { Chosen } from './chosen.ts'
 
-export function notBuiltProblems({ build, image }: Chosen, compute: Compute): readonly Problem[] {
-  const problems: Problem[] = []
-  if (build !== undefined && compute === 'fargate')
-    problems.push({
-      label: build.label,
-      message:
-        'Images cannot be built on Fargate yet, only with Docker on CodeBuild; that comes with a later version.',
-      suggestion: 'docker',
-    })
-  if (image !== undefined)
-    problems.push({
-      label: image.label,
-      message: 'There is only the standard image yet; others come with a later version.',
-      suggestion: null,
-    })
-  return problems
+/** Of `image:`, whatever its name: tornade.yml can have none in a deployment. */
+export const NO_IMAGES = 'There is only the standard image yet; others come with a later version.'
+
+export function notBuiltProblems({ build }: Chosen, compute: Compute): readonly Problem[] {
+  if (build === undefined || compute !== 'fargate') return []
+  const message =
+    'Images cannot be built on Fargate yet, only with Docker on CodeBuild; that comes with a later version.'
+  return [{ label: build.label, message, suggestion: 'docker' }]
 }
