@@ -1,15 +1,17 @@
 /**
  * What the functions call, on this machine and over HTTP: ECS, CodeBuild and SSM (the wire server, which checks signatures and
- * schemas), DynamoDB (dynalite), GitHub (the mock, which checks against GitHub's description), and SQS. Every call is counted.
+ * schemas), DynamoDB (dynalite), GitHub (the mock, which checks against GitHub's description), SQS and IAM. Every call is counted.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { UpdateItemCommand } from '@aws-sdk/client-dynamodb'
+import type { Config } from '../functions/config.ts'
 import type { RepositoryRef } from '../functions/core/types.ts'
 import { WIRE_CREDENTIALS, Wire } from '../test/aws/wire/server.ts'
 import { compileStack, ofType, REGION, Resolver, type Stack } from '../test/infra/stack.ts'
@@ -153,6 +155,12 @@ export class Cloud {
     const { port } = this.#sqs.address() as AddressInfo
     for (const { name, folder } of this.#options.bundles) {
       const deployed = stack.environment(name)
+      const settings = join(folder, deployed.TORNADE_CONFIG!)
+      const config: Config = JSON.parse(await readFile(settings, 'utf8'))
+      await writeFile(
+        settings,
+        JSON.stringify({ ...config, github: { ...config.github, url: this.github.url } }),
+      )
       this.#environments.set(name, {
         ...deployed,
         ...('TORNADE_LEDGER_TABLE' in deployed ? { TORNADE_LEDGER_TABLE: ledger } : {}),
@@ -161,13 +169,13 @@ export class Cloud {
         ...('TORNADE_SUBNETS' in deployed
           ? { TORNADE_SUBNETS: 'subnet-0a,subnet-0b,subnet-0c', TORNADE_SECURITY_GROUP: 'sg-0a' }
           : {}),
-        TORNADE_GITHUB_URL: this.github.url,
         AWS_REGION: REGION,
         AWS_ACCESS_KEY_ID: WIRE_CREDENTIALS.accessKeyId,
         AWS_SECRET_ACCESS_KEY: WIRE_CREDENTIALS.secretAccessKey,
         AWS_ENDPOINT_URL: this.wire.url,
         AWS_ENDPOINT_URL_DYNAMODB: this.#dynamo.endpoint,
         AWS_ENDPOINT_URL_SQS: here(port),
+        AWS_ENDPOINT_URL_IAM: here(port),
         AWS_LAMBDA_FUNCTION_NAME: `tornade-${STAGE}-${name}`,
         AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
         // As Lambda sets them: Powertools goes by them.
@@ -210,6 +218,13 @@ export class Cloud {
   }
 
   async #serveSqs(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // IAM is asked by GET, and for roles alone.
+    if (request.method === 'GET') {
+      add(this.#counts, 'iam GetRole')
+      const role = '<GetRoleResult><Role><RoleId>AROAOFTHEBENCHMARKS</RoleId></Role></GetRoleResult>'
+      response.writeHead(200).end(`<GetRoleResponse>${role}</GetRoleResponse>`)
+      return
+    }
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const action = String(request.headers['x-amz-target']).split('.')[1]!

@@ -89,6 +89,16 @@ export async function goTheWay(
       repository: { ...repository, ...OWNER },
     }
   })
+  // Before it may use a role, GitHub is asked about the run.
+  for (const { runId, repository } of queued)
+    cloud.github.runs.set(runId, {
+      id: runId,
+      repositoryId: repository.id,
+      event: 'push',
+      headBranch: 'main',
+      headRepositoryId: repository.id,
+      path: '.github/workflows/ci.yml',
+    })
   await deliver(queued.map(job => ({ ...job, action: 'queued' })))
   const known = new Set([...cloud.wire.ecs.tasks.keys(), ...cloud.wire.codebuild.builds.keys()])
   await consume('launch', 'launch')

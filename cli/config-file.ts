@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { type Document, parseDocument } from 'yaml'
 import * as z from 'zod'
-import { type Config, DEFAULT_CONFIG, labelRules } from '../functions/config.ts'
+import { type Config, DEFAULT_CONFIG } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
-import { readLabels } from '../functions/core/labels.ts'
 import { REGIONS } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
+import { configFaults } from './config-faults.ts'
 
 const name = z.string().regex(/^[a-z0-9-]{1,40}$/, 'a name is 1 to 40 of a-z, 0-9 and -')
 const repository = z.string().regex(/^[\w.-]+\/[\w.-]+$/, 'a repository is written owner/name')
@@ -26,6 +26,8 @@ const minutes = z
   .string()
   .regex(/^[1-9]\d{0,3}[mh]$/, 'write minutes or hours, for example 90m or 6h')
   .transform(text => Number.parseInt(text, 10) * (text.endsWith('h') ? 60 : 1))
+/** Of a GitHub Enterprise Server, or of an enterprise with data residency (https://api.NAME.ghe.com). */
+const GITHUB_API = /^https:\/\/(?:[\w.-]+(?::\d+)?\/api\/v3|api\.[\w-]+\.ghe\.com)$/
 
 const file = z.strictObject({
   marker: name.max(20).optional(),
@@ -102,6 +104,16 @@ const file = z.strictObject({
       }),
     )
     .optional(),
+  github: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(GITHUB_API, 'the REST API of your server, for example https://github.acme.com/api/v3'),
+      organisationRunners: z.boolean(),
+      runnerGroup: count,
+    })
+    .partial()
+    .optional(),
   labelMistakes: z.enum(['cancel', 'report']).optional(),
   forks: z.enum(['refuse', 'allow']).optional(),
 })
@@ -117,11 +129,29 @@ export interface LoadedConfig {
   readonly warnings: readonly string[]
 }
 
+/** A file that may have faults. */
+export interface CheckedConfig extends LoadedConfig {
+  /** One line for every fault; with any of them `config` holds defaults in the place of what is wrong. */
+  readonly faults: readonly string[]
+  /** Settings with a fault of their own. */
+  readonly unsound: ReadonlySet<string>
+}
+
 /**
  * Reads `path`, or ./tornade.yml where there is one, or takes the defaults.
  * @throws TornadeError config-unreadable or config-invalid
  */
 export async function loadConfigFile(path: string | null, cwd: string): Promise<LoadedConfig> {
+  const { faults, config, path: read, warnings } = await checkConfigFile(path, cwd)
+  if (faults.length > 0) throw invalid(read ?? 'tornade.yml', faults)
+  return { config, path: read, warnings }
+}
+
+/**
+ * The same for whoever has more to find in the file: its faults are part of the answer.
+ * @throws TornadeError config-unreadable, or config-invalid for what is no YAML
+ */
+export async function checkConfigFile(path: string | null, cwd: string): Promise<CheckedConfig> {
   const shown = path ?? 'tornade.yml'
   const full = resolve(cwd, shown)
   let text: string
@@ -129,16 +159,24 @@ export async function loadConfigFile(path: string | null, cwd: string): Promise<
     text = await readFile(full, 'utf8')
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
-    if (path === null && code === 'ENOENT') return { config: DEFAULT_CONFIG, path: null, warnings: [] }
+    if (path === null && code === 'ENOENT')
+      return { config: DEFAULT_CONFIG, path: null, warnings: [], faults: [], unsound: new Set() }
     throw new TornadeError('config-unreadable', `${shown} cannot be read (${code ?? 'unknown error'})`, [], {
       cause: error,
     })
   }
-  return { ...parseConfig(text, shown), path: shown }
+  return { ...checkConfig(text, shown), path: shown }
 }
 
 /** @throws TornadeError config-invalid with one line in `details` for every fault. */
 export function parseConfig(text: string, shown: string): { config: Config; warnings: readonly string[] } {
+  const { faults, config, warnings } = checkConfig(text, shown)
+  if (faults.length > 0) throw invalid(shown, faults)
+  return { config, warnings }
+}
+
+/** @throws TornadeError config-invalid for what is no YAML */
+function checkConfig(text: string, shown: string): Omit<CheckedConfig, 'path'> {
   const document = parseDocument(text)
   if (document.errors.length > 0)
     throw invalid(
@@ -146,19 +184,34 @@ export function parseConfig(text: string, shown: string): { config: Config; warn
       document.errors.map(error => firstLine(error.message)),
     )
   const value = resolved(document, shown)
-  const read = file.safeParse(value)
-  const faults = new Set([...reservedNames(value, ''), ...(read.error?.issues ?? []).flatMap(describe)])
-  if (!read.success || faults.size > 0) throw invalid(shown, [...faults])
-  const config = compile(read.data)
-  const useless = presetFaults(config)
-  if (useless.length > 0) throw invalid(shown, useless)
-  const idle = read.data.pools === undefined ? [] : ['pools']
+  const issues = file.safeParse(value).error?.issues ?? []
+  const reserved = reservedNames(value, '')
+  const faults = new Set([...reserved, ...issues.flatMap(describe)])
+  const unsound = new Set([...issues.map(({ path }) => String(path[0])), ...reserved.map(topOf)])
+  // Settings are read one by one, so what is left of them has no fault of its own.
+  const sound = Object.entries(value as object).filter(
+    ([key]) => Object.hasOwn(file.shape, key) && !unsound.has(key),
+  )
+  const data = file.parse(Object.fromEntries(sound))
+  const config = compile(data)
+  for (const fault of configFaults(config, unsound)) faults.add(fault)
+  const idle = data.pools === undefined ? [] : ['pools']
   const blind = config.spend !== null && !REGIONS.has(config.region)
   const warnings = [
     ...idle.map(key => `${key} is read but not acted on yet`),
     ...(blind ? [`spend counts nothing in ${config.region}, whose prices are unknown (docs/costs.md)`] : []),
   ]
-  return { config, warnings: warnings.map(warning => `${shown}: ${warning}`) }
+  return {
+    config,
+    warnings: warnings.map(warning => `${shown}: ${warning}`),
+    faults: [...faults],
+    unsound,
+  }
+}
+
+/** `limits.cpu: …` → limits */
+function topOf(fault: string): string {
+  return fault.split(/[.:]/)[0]!
 }
 
 /** Aliases are looked up here, and may be of nothing, or too many. */
@@ -211,6 +264,11 @@ function compile(data: z.output<typeof file>): Config {
     fallback: data.fallback ?? base.fallback,
     rerunAfterReclaim: data.rerunAfterReclaim ?? base.rerunAfterReclaim,
     priority: data.priority ?? base.priority,
+    github: {
+      url: data.github?.url ?? base.github.url,
+      organisationRunners: data.github?.organisationRunners ?? base.github.organisationRunners,
+      runnerGroup: data.github?.runnerGroup ?? base.github.runnerGroup,
+    },
     labelMistakes: data.labelMistakes ?? base.labelMistakes,
     forks: data.forks ?? base.forks,
   }
@@ -244,26 +302,6 @@ function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], 
   >
 }
 
-/**
- * A preset that no job could ever use is a fault of the file, not of the job that names it. One that a single repository
- * may use is fine.
- */
-function presetFaults(config: Config): string[] {
-  const { limits, repositories } = config
-  const most = (key: 'cpu' | 'memoryGiB' | 'diskGiB') =>
-    Math.max(limits[key], ...Object.values(repositories).map(own => own[key] ?? 0))
-  const rules = {
-    ...labelRules(config, { limits: false }),
-    limits: { cpu: most('cpu'), memoryGiB: most('memoryGiB'), diskGiB: most('diskGiB') },
-  }
-  return Object.keys(config.sizes).flatMap(size => {
-    const reading = readLabels([config.marker, `size:${size}`], rules)
-    return reading.outcome === 'problems'
-      ? reading.problems.map(problem => `sizes.${size}: ${problem.message}`)
-      : []
-  })
-}
-
 function describe(issue: z.core.$ZodIssue): string[] {
   const path = issue.path.map(String).join('.')
   if (issue.code === 'unrecognized_keys')
@@ -276,10 +314,10 @@ function firstLine(text: string): string {
   return text.split('\n')[0]!.replace(/:$/, '')
 }
 
-function invalid(shown: string, details: readonly string[]): TornadeError {
+export function invalid(shown: string, faults: readonly string[]): TornadeError {
   return new TornadeError(
     'config-invalid',
-    `${shown} has ${details.length === 1 ? 'a fault' : `${details.length} faults`}:`,
-    details.map(line => clean(line, FAULT_LIMIT)),
+    `${shown} has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:`,
+    faults.map(line => clean(line, FAULT_LIMIT)),
   )
 }

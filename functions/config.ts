@@ -66,6 +66,14 @@ export interface Config {
   readonly rerunAfterReclaim: boolean | 'with-role'
   /** owner/name → priority; higher goes first, 0 for all others. */
   readonly priority: Readonly<Record<string, number>>
+  readonly github: {
+    /** Root of the REST API of a GitHub Enterprise Server, https://HOST/api/v3; null is github.com. */
+    readonly url: string | null
+    /** Runners are registered with the organisation and not with the repository of their job. */
+    readonly organisationRunners: boolean
+    /** Id of the group that runners of an organisation join; 1 is its default group. */
+    readonly runnerGroup: number
+  }
   /** Whether a run whose labels cannot be served is cancelled as well. */
   readonly labelMistakes: 'cancel' | 'report'
   /** Whether jobs of forks may run; never with a role. */
@@ -95,6 +103,7 @@ export const DEFAULT_CONFIG: Config = {
   fallback: ['on-demand'],
   rerunAfterReclaim: true,
   priority: {},
+  github: { url: null, organisationRunners: false, runnerGroup: 1 },
   labelMistakes: 'cancel',
   forks: 'refuse',
 }
@@ -113,6 +122,7 @@ export function labelRules(
     sizes: new Map(Object.entries(config.sizes)),
     roles: new Set(Object.keys(config.roles)),
     images: new Set(Object.keys(config.images)),
+    notBuilt: true,
     longestMinutes: config.runner.lifeMinutes,
     limits: limits ? sizeLimits(config, repository) : null,
   }

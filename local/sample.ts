@@ -61,7 +61,7 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
     event: 'push',
     runs: 7,
     jobs: [
-      { name: 'build image', labels: ['build', '4cpu'], minutes: [3, 5] },
+      { name: 'build image', labels: ['docker', '4cpu'], minutes: [3, 5] },
       { name: 'roll out', labels: ['1cpu'], minutes: [1, 3], afterMinutes: 6 },
     ],
   },

@@ -29,6 +29,7 @@ import {
 import { withLatency } from './latency.ts'
 import { LocalLedger } from './ledger.ts'
 import { LocalQueue, LocalQueues } from './queue.ts'
+import { LocalSecrets } from './secrets.ts'
 import { LocalTickets } from './tickets.ts'
 import { matchesPattern, readWiring, type Wiring } from './wiring.ts'
 
@@ -135,7 +136,7 @@ export class World {
       metrics: {
         count: (name, value = 1) => void this.metrics.set(name, (this.metrics.get(name) ?? 0) + value),
       },
-      secrets: { webhook: async () => [secret] },
+      secrets: new LocalSecrets(secret),
       queue: new LocalQueues(this.queues),
       compute: this.compute,
       github: this.github,

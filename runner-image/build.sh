@@ -16,12 +16,18 @@ case $arch in
 esac
 
 # What an earlier build left must not be pinned in place of a failed one.
-rm -f "$here"/{fargate,codebuild}.digest
+rm -f "$here"/{fargate,codebuild}.{digest,pinned}
 
-# No login: 60 calls an hour and address. https://docs.github.com/en/rest/releases/releases#get-the-latest-release
-release=$(curl --fail --silent --show-error --location --retry 5 --retry-all-errors \
+# No login: 60 calls an hour and address, and this address is one of CodeBuild's, which many have. So it waits twice as long
+# before each retry, up to 8 minutes in all. Only the API says checksums.
+# https://docs.github.com/en/rest/releases/releases#get-the-latest-release
+release=$(curl --fail --silent --show-error --location --retry "${GITHUB_RETRIES:-8}" --retry-all-errors --retry-max-time 480 \
   --header 'Accept: application/vnd.github+json' --header 'X-GitHub-Api-Version: 2022-11-28' \
-  "${GITHUB_API:-https://api.github.com}/repos/actions/runner/releases/latest")
+  "${GITHUB_API:-https://api.github.com}/repos/actions/runner/releases/latest") || {
+  echo "build.sh: GitHub does not tell its newest release, perhaps because this address has used up its 60 calls an hour (403, 429)." \
+    'Start this build again in an hour; runners keep the last good image.' >&2
+  exit 1
+}
 version=$(jq --raw-output '.tag_name | ltrimstr("v")' <<<"$release")
 file=actions-runner-linux-$arch-$version.tar.gz
 # The checksum that GitHub computes for an asset, and the one that the release notes give between markers.
@@ -57,5 +63,7 @@ for target in fargate codebuild; do
   docker image inspect "$tag" | jq --exit-status --raw-output --arg repository "$REPOSITORY" \
     '[.[0].RepoDigests[] | select(startswith($repository + "@sha256:"))] | first // error("no digest after the push")' \
     >"$here/$target.digest"
+  # By this name it is kept once it is in use (infra/images.yml).
+  printf '%s:pinned-%s' "$REPOSITORY" "${tag##*:}" >"$here/$target.pinned"
   echo "build.sh: pushed $tag as $(<"$here/$target.digest")"
 done

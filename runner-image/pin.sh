@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings what build.sh has built, tested and pushed into use: the digest for Fargate as the next revision of the task
-# definition FAMILY, made from DRAFT; the digest for CodeBuild as the parameter PARAMETER.
+# definition FAMILY, made from DRAFT; the digest for CodeBuild as the parameter PARAMETER. Then both are tagged as in use.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${DRAFT:?}" "${FAMILY:?}" "${PARAMETER:?}"
@@ -24,3 +24,11 @@ revision=$(aws ecs register-task-definition --cli-input-json "$definition" \
 echo "pin.sh: $revision runs $fargate"
 aws ssm put-parameter --name "$PARAMETER" --type String --overwrite --value "$codebuild" >/dev/null
 echo "pin.sh: $PARAMETER is $codebuild"
+
+# A name that the lifecycle of the repository keeps; the push adds nothing but that.
+for target in fargate codebuild; do
+  image=$(<"$here/$target.digest")
+  pinned=$(<"$here/$target.pinned")
+  docker tag "$image" "$pinned"
+  docker push --quiet "$pinned"
+done

@@ -104,4 +104,7 @@ for target in fargate codebuild; do
   echo "test-image.sh: built $target in $((SECONDS - start)) s"
   $docker run --rm --network host --entrypoint /opt/tornade/self-check "tornade-test-$target" "$target"
 done
+# The daemon of a job needs a file system that is no overlay.
+$docker image inspect --format '{{json .Config.Volumes}}' tornade-test-codebuild | grep --fixed-strings '"/var/lib/docker"' ||
+  { echo 'test-image.sh: /var/lib/docker is no volume'; exit 1; }
 PATH=/usr/bin:$PATH "$node" --disable-warning=ExperimentalWarning "$tests/image.ts" run tornade-test-fargate

@@ -105,17 +105,21 @@ async function unpacked(folder: string | undefined, temporary: string): Promise<
   return join(temporary, 'package')
 }
 
+/** What the file must hold, by an unpacked @octokit/openapi. */
+export async function cutOutOf(folder: string): Promise<Description> {
+  const { version } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as { version: string }
+  const whole = JSON.parse(await readFile(join(folder, SOURCE), 'utf8')) as Description
+  const cut = tidy(subset(whole, OPERATIONS)) as Description
+  const origin = `Cut out of @octokit/openapi ${version} (${SOURCE}) by scripts/github-openapi.ts`
+  return { ...cut, info: { ...cut.info, version, 'x-origin': origin } }
+}
+
 async function main(given: string | undefined): Promise<void> {
   const temporary = await mkdtemp(join(tmpdir(), 'github-openapi-'))
   try {
     const folder = await unpacked(given, temporary)
-    const { version } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as {
-      version: string
-    }
-    const whole = JSON.parse(await readFile(join(folder, SOURCE), 'utf8')) as Description
-    const cut = tidy(subset(whole, OPERATIONS)) as Description
-    const origin = `Cut out of @octokit/openapi ${version} (${SOURCE}) by scripts/github-openapi.ts`
-    const text = `${JSON.stringify({ ...cut, info: { ...cut.info, version, 'x-origin': origin } }, null, 2)}\n`
+    const description = await cutOutOf(folder)
+    const text = `${JSON.stringify(description, null, 2)}\n`
     const file = join(TARGET, 'github.json')
     await writeFile(file, text)
     execFileSync(join(ROOT, 'node_modules', '.bin', 'biome'), ['format', '--write', file], {
@@ -123,7 +127,7 @@ async function main(given: string | undefined): Promise<void> {
     })
     await writeFile(join(TARGET, 'LICENSE'), await readFile(join(folder, 'LICENSE'), 'utf8'))
     process.stdout.write(
-      `${OPERATIONS.length} operations of ${version}, ${Math.round(text.length / 1000)} kB\n`,
+      `${OPERATIONS.length} operations of ${description.info.version}, ${Math.round(text.length / 1000)} kB\n`,
     )
   } finally {
     await rm(temporary, { recursive: true, force: true })

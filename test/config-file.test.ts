@@ -203,8 +203,7 @@ sizes: { huge: [32cpu] }
   })
 
   test.each<[string, string, number]>([
-    ['512mb', 'memoryGiB', 0.5],
-    ['1gb', 'memoryGiB', 1],
+    ['4gb', 'memoryGiB', 4],
     ['120gb', 'memoryGiB', 120],
   ])('memory: %s', (written, key, gib) => {
     expect(parseConfig(`limits: { memory: ${written} }`, 't').config.limits).toMatchObject({ [key]: gib })
@@ -216,6 +215,18 @@ sizes: { huge: [32cpu] }
     ['36h', 2160],
   ])('a life of %s', (written, minutes) => {
     expect(parseConfig(`runner: { life: ${written} }`, 't').config.runner.lifeMinutes).toBe(minutes)
+  })
+
+  test.each([
+    ['url: https://github.acme.com/api/v3', { url: 'https://github.acme.com/api/v3' }],
+    ['url: https://api.acme.ghe.com', { url: 'https://api.acme.ghe.com' }],
+    ['organisationRunners: true', { organisationRunners: true }],
+    ['organisationRunners: true, runnerGroup: 7', { organisationRunners: true, runnerGroup: 7 }],
+  ])('github: %s', (written, github) => {
+    expect(parseConfig(`github: { ${written} }`, 't').config.github).toEqual({
+      ...{ url: null, organisationRunners: false, runnerGroup: 1 },
+      ...github,
+    })
   })
 
   test('nothing of it is JSON that could not be deployed', () => {
@@ -385,6 +396,55 @@ spend: { onCap: warn }
     )
     const paths = new Set(faults.map(fault => fault.split(':')[0]))
     expect(paths).toEqual(new Set(['sizes.odd', 'sizes.big', 'sizes.nested']))
+  })
+
+  test.each([
+    ['memory: 512mb', /^limits: a job that only says tornade gets 4gb, .*`limits.memory`/],
+    ['cpu: 0.01', /^limits: a job that only says tornade gets 2cpu, .*`limits.cpu`/],
+    ['disk: 1gb', /^limits: a job that only says tornade gets disk:20gb, .*`limits.disk`/],
+  ])('limits under which no plain job could run: %s', (written, fault) => {
+    expect(faultsOf(`limits: { ${written} }`)).toEqual([expect.stringMatching(fault)])
+  })
+
+  test.each(['spot', 'x64', 'aarch64', 'docker', '4cpu', '5cpu', '16gb', '512mb', 'run-1'])(
+    'a marker that labels know: %s',
+    marker => {
+      expect(faultsOf(`marker: ${marker}`)).toEqual([
+        `marker: ${marker} is a label that means something else already`,
+      ])
+    },
+  )
+
+  test('events that start no workflow', () => {
+    expect(
+      faultsOf('roles: { a: { repositories: [acme/app], events: [push, pushh, workflow_call] } }'),
+    ).toEqual([
+      'roles.a.events.1: no event of GitHub that starts workflows is called pushh',
+      'roles.a.events.2: no event of GitHub that starts workflows is called workflow_call',
+    ])
+  })
+
+  test.each([
+    'http://github.acme.com/api/v3',
+    'https://github.acme.com',
+    'https://github.acme.com/api/v3/',
+    'https://a:b@github.acme.com/api/v3',
+  ])('an address that is no API: %s', url => {
+    expect(faultsOf(`github: { url: "${url}" }`)).toEqual([expect.stringMatching(/^github\.url: /)])
+  })
+
+  test('a runner group without an organisation', () => {
+    expect(faultsOf('github: { runnerGroup: 2 }')).toEqual([
+      'github.runnerGroup: repositories have no groups; set github.organisationRunners: true as well',
+    ])
+  })
+
+  test('what is well written is looked at beside what is not, and nothing follows from a fault', () => {
+    expect(faultsOf('colour: red\nmarker: spot\nlimits: { cpu: none }\nsizes: { big: [5cpu] }')).toEqual([
+      'colour: unknown key',
+      expect.stringMatching(/^limits\.cpu: /),
+      'marker: spot is a label that means something else already',
+    ])
   })
 
   test('hostile names and values reach no terminal as they are', () => {

@@ -118,6 +118,19 @@ describe('labels that can be served', () => {
 })
 
 describe('labels that cannot be served', () => {
+  test('build on Fargate, for which there is nothing to start yet', async () => {
+    const { code, answer } = await json(deployed, 'tornade', 'build')
+    expect(code).toBe(1)
+    expect(answer.problems).toEqual([
+      {
+        label: 'build',
+        message:
+          'Images cannot be built on Fargate yet, only with Docker on CodeBuild; that comes with a later version.',
+        suggestion: 'docker',
+      },
+    ])
+  })
+
   test('--json has every problem with its label, message and suggestion', async () => {
     const { code, answer } = await json(empty, 'tornade', '5cpu', 'amr64')
     expect(code).toBe(1)

@@ -351,12 +351,12 @@ describe('contradictions', () => {
   test.each([
     ['fargate docker', [['fargate', 'codebuild']]],
     ['codebuild spot', [['spot', 'fargate']]],
-    ['docker spot-only', [['spot-only', 'build']]],
+    ['docker spot-only', [['spot-only', null]]],
     [
       'fargate docker spot',
       [
         ['fargate', 'codebuild'],
-        ['spot', 'build'],
+        ['spot', null],
       ],
     ],
   ])('%s', (parts, hints) => {
@@ -532,7 +532,7 @@ describe('presets', () => {
         suggestion: '8cpu',
       },
     ])
-    expect(hintsOf('size:cheap docker')).toEqual([['size:cheap', 'build']])
+    expect(hintsOf('size:cheap docker')).toEqual([['size:cheap', null]])
     expect(hintsOf('size:builder fargate')).toEqual([['fargate', 'codebuild']])
   })
 
@@ -703,6 +703,31 @@ describe('a printed spec', () => {
   }
 })
 
+describe('what is not built yet', () => {
+  const rules: LabelRules = { ...RULES, notBuilt: true }
+
+  test.each([
+    ['build', [['build', 'docker']]],
+    ['image:android', [['image:android', null]]],
+    [
+      'build image:android spot',
+      [
+        ['image:android', null],
+        ['build', 'docker'],
+      ],
+    ],
+    ['docker image:android', [['image:android', null]]],
+    ['image:of-nobody', [['image:of-nobody', null]]],
+  ])('%s is a mistake', (parts, hints) => {
+    expect(hintsOf(parts, rules)).toEqual(hints)
+    for (const { message } of problemsOf(parts, rules)) expect(message).toMatch(/yet.*later version/)
+  })
+
+  test.each(['docker build', 'codebuild build', 'docker'])('%s is none', parts => {
+    expect(problemsOf(parts, rules)).toEqual([])
+  })
+})
+
 describe('docs/labels.md', () => {
   const docs = readFileSync(new URL('../docs/labels.md', import.meta.url), 'utf8')
 
@@ -717,6 +742,7 @@ describe('docs/labels.md', () => {
     ({ parts, label, message, use }) => {
       const rules: LabelRules = {
         ...DEFAULT_RULES,
+        notBuilt: true,
         sizes: new Map([['large', ['8cpu', '32gb']]]),
         roles: new Set(['deploy']),
       }

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { jobState, runnerState } from '../functions/core/lifecycle.ts'
+import { applyRunnerEvent, jobState, runnerState } from '../functions/core/lifecycle.ts'
 import { totals } from '../functions/core/reports.ts'
 import type { Compute, Deferral, RunnerCapacity } from '../functions/core/types.ts'
 import { GitHubError } from '../functions/github/errors.ts'
 import type { Ports, StartOutcome } from '../functions/ports.ts'
+import { update } from '../functions/update.ts'
 import * as facts from './support/facts.ts'
 import {
   busyDay,
@@ -68,6 +69,18 @@ describe('one job', () => {
       launch: { shape: { compute: 'codebuild', capacity: null, computeType: 'BUILD_GENERAL1_SMALL' } },
       stop: { code: 'SUCCEEDED' },
     })
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('that builds images on Fargate is refused before anything is asked of AWS', async () => {
+    const s = await stack()
+    s.world.github.queue(job(1, { labels: ['tornade', 'build'] }))
+    await untilQuiet(s)
+    expect((await jobOf(s.world, '1-1')).refused).toMatchObject({
+      code: 'labels',
+      problems: [{ label: 'build', suggestion: 'docker' }],
+    })
+    expect(await runners(s.world)).toEqual([])
     expect(await leftovers(s)).toEqual([])
   })
 
@@ -439,6 +452,57 @@ describe('limits', () => {
     await untilQuiet(s)
     const started = async (key: string) => (await jobOf(s.world, key)).started!.at
     expect(await started('4-1')).toBeLessThan(await started('2-1'))
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a runner that is gone before it is registered', () => {
+  it('leaves no registration and no ticket, and its job gets another', async () => {
+    let gone = ''
+    const tickets: string[] = []
+    const s = await stack({
+      wrapPorts: (ports, name) => {
+        if (name !== 'launch') return ports
+        const createJitConfig: Ports['github']['createJitConfig'] = async (scope, runner, labels) => {
+          const answer = await ports.github.createJitConfig(scope, runner, labels)
+          if (gone === '' && answer.outcome === 'created') {
+            gone = runner
+            // As lifecycle writes it when AWS says so, while GitHub has not answered yet.
+            const now = ports.clock.now()
+            await update(ports.ledger.runners, runner, current =>
+              applyRunnerEvent(current, {
+                kind: 'runner',
+                runner,
+                providerId: 'arn:of-the-first',
+                pullStartedAt: now,
+                startedAt: null,
+                stoppedAt: now,
+                stop: { code: 'TaskFailedToStart', reason: 'CannotPullContainerError' },
+              }),
+            )
+          }
+          return answer
+        }
+        return {
+          ...ports,
+          github: proxy(ports.github, { createJitConfig }),
+          tickets: proxy(ports.tickets, {
+            put: (key, ...rest) => {
+              tickets.push(key)
+              return ports.tickets.put(key, ...rest)
+            },
+          }),
+        }
+      },
+    })
+    s.world.github.queue(job(1))
+    await s.world.clock.run(START + MINUTE)
+    expect(gone).toBe('tornade-1-1-1')
+    expect([...s.world.github.runners()].map(({ name }) => name)).not.toContain(gone)
+    expect(tickets).toHaveLength(1)
+    await untilQuiet(s)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect(await startedFor(s.world, '1-1')).toEqual(['1 job', '2 retry'])
     expect(await leftovers(s)).toEqual([])
   })
 })

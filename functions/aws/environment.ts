@@ -23,8 +23,15 @@ export function compiledConfig(): Config {
   return JSON.parse(readFileSync(join(process.env.LAMBDA_TASK_ROOT ?? '.', name), 'utf8')) as Config
 }
 
-/** Where GitHub is: TORNADE_GITHUB_URL (https://HOST/api/v3) for a GitHub Enterprise Server, else github.com. */
-export function gitHubSettings(): { readonly baseUrl?: string } {
-  const { TORNADE_GITHUB_URL: baseUrl } = process.env
-  return baseUrl ? { baseUrl } : {}
+/** Where GitHub is, and where runners are registered there. */
+export function gitHubSettings({ github }: Pick<Config, 'github'>): {
+  readonly baseUrl?: string
+  readonly level: 'repository' | 'organisation'
+  readonly runnerGroupId: number
+} {
+  return {
+    ...(github.url === null ? {} : { baseUrl: github.url }),
+    level: github.organisationRunners ? 'organisation' : 'repository',
+    runnerGroupId: github.runnerGroup,
+  }
 }

@@ -14,7 +14,7 @@ export interface RoleRef {
 export interface ComputeSettings {
   /** Name or ARN of the ECS cluster. */
   readonly cluster: string
-  /** Task definition (ARN with revision) by imageKey(). */
+  /** Task definition by imageKey(): its family, which is its newest revision, or an ARN. */
   readonly taskDefinitions: Readonly<Record<string, string>>
   /** Name of the container that is the runner, in every task definition. */
   readonly container: string

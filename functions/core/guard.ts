@@ -28,6 +28,17 @@ export interface GuardRules {
   readonly forks: 'refuse' | 'allow'
 }
 
+/**
+ * Most characters of a policy, as policyLength() counts them. RunTask takes 8,192 characters of overrides, and what else a runner
+ * is told must fit beside it. https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
+ */
+export const LONGEST_POLICY = 7000
+
+/** Characters that a policy has in the overrides of a task: as JSON, as the JSON of a text. */
+export function policyLength(policy: GuardPolicy): number {
+  return JSON.stringify(JSON.stringify(policy)).length
+}
+
 export function guardPolicy(
   { repositoryId, role }: Pick<StartRequest, 'repositoryId' | 'role'>,
   rules: GuardRules,

@@ -6,9 +6,9 @@
  * that does not depend on how the set was written.
  */
 
-import { fold, holdsMarker } from './labels/parts.ts'
-import { ROWS } from './labels/rows.ts'
-import type { LabelRules } from './labels/rules.ts'
+import { fold, holdsMarker, isRun } from './labels/parts.ts'
+import { DIMENSIONS, ROWS } from './labels/rows.ts'
+import { DEFAULT_RULES, type LabelRules } from './labels/rules.ts'
 import { defaultMemory } from './labels/settle.ts'
 import { DEFAULT_CPU, DISK } from './sizes.ts'
 import type { Compute, Spec } from './types.ts'
@@ -21,6 +21,12 @@ export { DEFAULT_RULES, type LabelRules } from './labels/rules.ts'
 export function hasMarker(labels: readonly string[], marker: string): boolean {
   const wanted = fold(marker)
   return labels.some(label => holdsMarker(label, wanted))
+}
+
+/** True for what a label means already, whatever the deployment: no marker can be called so. */
+export function isLabelWord(word: string): boolean {
+  const part = fold(word)
+  return isRun(part) || DIMENSIONS.some(dimension => ROWS[dimension].read(part, DEFAULT_RULES) !== null)
 }
 
 /**

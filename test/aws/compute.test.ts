@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AwsCompute } from '../../functions/aws/compute.ts'
 import { readAwsEvent } from '../../functions/core/aws-events.ts'
+import { guardPolicy, LONGEST_POLICY, policyLength } from '../../functions/core/guard.ts'
 import { CODEBUILD_TYPES, FARGATE_SIZES } from '../../functions/core/sizes.ts'
 import type { StartRequest } from '../../functions/core/types.ts'
 import type { StartOutcome } from '../../functions/ports.ts'
@@ -176,6 +177,30 @@ describe('a task', () => {
       message: expect.stringContaining('ECS takes 8192'),
     })
     await started(build, telling(9_000))
+  })
+
+  it('is told its rights in full, as long as tornade.yml may make them', async () => {
+    const refs = Array.from({ length: 2 }, (_, index) => `refs/heads/${'x'.repeat(40)}${index}`)
+    const rights = () =>
+      guardPolicy(
+        { repositoryId: Number.MAX_SAFE_INTEGER, role: 'deploy' },
+        { forks: 'refuse', roles: { deploy: { repositories: [], refs, events: [] } } },
+      )
+    while (policyLength(rights()) < LONGEST_POLICY) refs.push(`refs/heads/${refs.length}`)
+    const longest = {
+      ...task,
+      runner: 'x'.repeat(60),
+      token: 'x'.repeat(64),
+      build: true,
+      shape: { ...task.shape, diskGiB: 200, cpu: 16, memoryGiB: 120 },
+      role: 'deploy',
+      timeoutMinutes: 2160,
+    }
+    const variables = () => ({ TORNADE_POLICY: JSON.stringify(rights()), TORNADE_IDLE_SECONDS: '100000' })
+    await started(longest, new AwsCompute({ ...stack.settings, variables }, wireClients(stack.wire)))
+    const { overrides } = lastInput() as { overrides: unknown }
+    // Room for names of roles, and for what a runner may be told one day.
+    expect(JSON.stringify(overrides).length).toBeLessThan(8192 - 300)
   })
 
   it('fits ECS in every size there is', async () => {
@@ -390,6 +415,12 @@ describe('a build', () => {
     expect(stack.wire.codebuild.builds.size).toBe(0)
   })
 
+  it('is asked for again by itself when nothing was done', async () => {
+    stack.wire.play('StartBuild: lost before')
+    await started(build)
+    expect(stack.wire.codebuild.builds.size).toBe(1)
+  })
+
   it.each<FaultName>([
     'build server error',
     'StartBuild: lost after',
@@ -402,6 +433,15 @@ describe('a build', () => {
     await expect(hasty().start(build)).rejects.toThrow()
     await started(build)
     expect(stack.wire.codebuild.builds.size).toBe(1)
+  })
+
+  it('waits while its project runs as many as it may, if somebody gave it a limit', async () => {
+    stack.wire.codebuild.concurrentBuildLimit = 1
+    const { providerId } = await started(build)
+    const next = { ...build, token: 'tornade-42-1-1-t1' }
+    expect(await stack.compute.start(next)).toMatchObject({ outcome: 'failed', kind: 'quota' })
+    await stack.compute.stop(providerId, 'why')
+    await started(next)
   })
 
   it('does not take a later refusal for the answer to what it never got one', async () => {
@@ -542,6 +582,32 @@ describe('a stop', () => {
     const { providerId: buildId } = await started(build)
     stack.wire.play('StopBuild: throttled', ATTEMPTS)
     await expect(stack.compute.stop(buildId, 'why')).rejects.toThrow('Rate exceeded')
+  })
+})
+
+const OUTAGES = ['lost before', 'lost after', 'silence', '500 after', 'throttled'] as const
+
+describe.each([
+  ['a task', task, 'StopTask', 'DescribeTasks'],
+  ['a build', build, 'StopBuild', 'BatchGetBuilds'],
+] as const)('of %s', (_, request, stopping, describing) => {
+  it.each(OUTAGES)('an answer to a stop may be missing once, and then again and again: %s', async outage => {
+    const { providerId } = await started(request)
+    stack.wire.play(`${stopping}: ${outage}`, ATTEMPTS)
+    await expect(hasty().stop(providerId, 'why')).rejects.toThrow()
+    stack.wire.play(`${stopping}: ${outage}`)
+    await hasty().stop(providerId, 'why')
+    if (request === task) stack.wire.ecs.stopped(providerId)
+    const ended = (await stack.compute.describe([providerId])).get(providerId)
+    expect(ended?.stop?.code).toBe(request === task ? 'UserInitiated' : 'STOPPED')
+  })
+
+  it.each(OUTAGES)('nobody takes the lack of a description for the lack of a runner: %s', async outage => {
+    const { providerId } = await started(request)
+    stack.wire.play(`${describing}: ${outage}`, ATTEMPTS)
+    await expect(hasty().describe([providerId])).rejects.toThrow()
+    stack.wire.play(`${describing}: ${outage}`)
+    expect((await hasty().describe([providerId])).get(providerId)).toMatchObject({ stop: null })
   })
 })
 

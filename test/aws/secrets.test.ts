@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   type AppKey,
   SECRETS_TTL_MS,
@@ -82,14 +82,28 @@ describe('secrets', () => {
     expect(wire.calls).toHaveLength(2)
   })
 
-  it.each<FaultName>(['GetParameters: lost after', 'parameters server error', 'GetParameters: throttled'])(
-    'survive one failure: %s',
-    async fault => {
-      wire.play(fault)
-      expect(await secrets.webhook()).toEqual(['canary-current'])
-      expect(wire.calls).toHaveLength(2)
-    },
-  )
+  it('survive one silence, however long SSM would keep it', async () => {
+    wire.play('GetParameters: silence')
+    const impatient = vi.spyOn(AbortSignal, 'timeout').mockImplementationOnce(() => {
+      const soon = new AbortController()
+      setTimeout(() => soon.abort(new DOMException('timed out', 'TimeoutError')), 50)
+      return soon.signal
+    })
+    expect(await secrets.webhook()).toEqual(['canary-current'])
+    expect(impatient).toHaveBeenCalledTimes(2)
+    impatient.mockRestore()
+  })
+
+  it.each<FaultName>([
+    'GetParameters: lost after',
+    'GetParameters: 500 after',
+    'parameters server error',
+    'GetParameters: throttled',
+  ])('survive one failure: %s', async fault => {
+    wire.play(fault)
+    expect(await secrets.webhook()).toEqual(['canary-current'])
+    expect(wire.calls).toHaveLength(2)
+  })
 
   it.each<[FaultName, number, RegExp]>([
     ['GetParameters: lost before', ATTEMPTS, /got no answer/],

@@ -1,8 +1,12 @@
 /** The wire server judges the adapters, so it is judged first: what is broken it must refuse. */
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { AwsClient } from 'aws4fetch'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { matchesPattern } from '../../local/wiring.ts'
+import { matchesPattern, type Pattern } from '../../local/patterns.ts'
+import { compileStack, REGION, Resolver } from '../infra/stack.ts'
+import { FAULTS } from './wire/faults.ts'
 import { WIRE_CREDENTIALS, type Wire } from './wire/server.ts'
 import type { EventBridgeEvent } from './wire/service.ts'
 import { type WireStack, wireStack } from './wire/stack.ts'
@@ -347,11 +351,36 @@ describe('ECS', () => {
       ['STOPPED', 'STOPPED', 4],
     ])
     expect(emitted.at(-1)!.detail).toMatchObject({ stopCode: 'UserInitiated', stoppedReason: 'why' })
-    const pattern = {
-      source: ['aws.ecs'],
-      detail: { clusterArn: [wire.ecs.clusterArn], lastStatus: ['RUNNING', 'STOPPED'] },
-    }
+    const pattern = await patternOf('TaskStateChanges')
     for (const event of emitted) expect(matchesPattern(pattern, event)).toBe(true)
+  })
+})
+
+/** A rule of infra/, for the region of this server. */
+async function patternOf(rule: string): Promise<Pattern> {
+  const stack = await compileStack({ stage: 'test' })
+  const resolved = new Resolver(stack).value(stack.template.Resources[rule]!.Properties!.EventPattern)
+  return JSON.parse(JSON.stringify(resolved).replaceAll(REGION, wire.region))
+}
+
+describe('a fault', () => {
+  it('is played by some test, or is not declared', async () => {
+    const tests = await readdir(import.meta.dirname).then(names =>
+      names.filter(one => one.endsWith('.test.ts')),
+    )
+    const contract = join(import.meta.dirname, '..', 'contract', 'compute.test.ts')
+    const paths = [contract, ...tests.map(name => join(import.meta.dirname, name))]
+    const text = (await Promise.all(paths.map(path => readFile(path, 'utf8')))).join('\n')
+    // Those of stopping and describing are put together from the two lists.
+    const [, outages] = /^const OUTAGES = \[(.+)\] as const$/m.exec(text)!
+    const [, kinds] = /^describe\.each\(\[\n((?: {2}\['a (?:task|build)'.+\n)+)/m.exec(text)!
+    const composed = [...kinds!.matchAll(/'([A-Z]\w+)'/g)].flatMap(([, operation]) =>
+      [...outages!.matchAll(/'([^']+)'/g)].map(([, outage]) => `${operation}: ${outage}`),
+    )
+    expect(composed).toHaveLength(20)
+    const played = (name: string) =>
+      composed.includes(name) || text.includes(`'${name}'`) || text.includes(`    ${name},`)
+    expect(Object.keys(FAULTS).filter(name => !played(name))).toEqual([])
   })
 })
 

@@ -9,6 +9,7 @@ import { type GitHubWorld, githubContract, type QueuedJob } from './github.ts'
 githubContract('on a laptop', async () => new DoubleWorld())
 githubContract('on the REST API', () => restWorld('repository'))
 githubContract('on the REST API of an Enterprise Server', () => restWorld('repository', '/api/v3'))
+githubContract('on the REST API, for an organisation', () => restWorld('organisation'), 'organisation')
 
 /** A long job, so that it does not end while it is looked at. */
 const JOB_SECONDS = 3600
@@ -118,7 +119,7 @@ class DoubleWorld implements GitHubWorld {
   async close(): Promise<void> {}
 }
 
-async function restWorld(level: 'repository', root = ''): Promise<GitHubWorld> {
+async function restWorld(level: 'repository' | 'organisation', root = ''): Promise<GitHubWorld> {
   const { github, server, clock, close } = await startGitHub({ level }, { root })
   const asked = (job: { id: number; runId: number }) => ({ jobId: job.id, runId: job.runId })
   let deliveries = 0n

@@ -39,7 +39,12 @@ const CHECK = {
   summary: '- `5cpu`: Fargate has 4 or 8 vCPU. Use `8cpu`.',
 }
 
-export function githubContract(name: string, start: () => Promise<GitHubWorld>): void {
+/** @param level what runners belong to, and so who knows them by their names */
+export function githubContract(
+  name: string,
+  start: () => Promise<GitHubWorld>,
+  level: 'repository' | 'organisation' = 'repository',
+): void {
   describe(`GitHub ${name}`, () => {
     let world: GitHubWorld
     let github: GitHub
@@ -82,10 +87,11 @@ export function githubContract(name: string, start: () => Promise<GitHubWorld>):
         expect(await github.createJitConfig(scope, name, LABELS)).toMatchObject({ outcome: 'created', name })
       })
 
-      it('keeps the names of repositories apart', async () => {
+      const apart = level === 'repository'
+      it(`${apart ? 'keeps the names of repositories apart' : 'has names once for all repositories'}`, async () => {
         const { name } = await register()
         expect(await github.createJitConfig(world.elsewhere, name, LABELS)).toMatchObject({
-          outcome: 'created',
+          outcome: apart ? 'created' : 'name-taken',
         })
       })
 
@@ -105,11 +111,18 @@ export function githubContract(name: string, start: () => Promise<GitHubWorld>):
         expect(await github.removeRunner(scope, runnerId)).toBe('gone')
       })
 
-      it('does not know those of another repository', async () => {
-        const { runnerId, name } = await register()
-        expect(await github.removeRunner(world.elsewhere, runnerId)).toBe('gone')
-        expect(await github.findRunner(scope, name)).toEqual({ id: runnerId, busy: false })
-      })
+      if (level === 'repository')
+        it('does not know those of another repository', async () => {
+          const { runnerId, name } = await register()
+          expect(await github.removeRunner(world.elsewhere, runnerId)).toBe('gone')
+          expect(await github.findRunner(scope, name)).toEqual({ id: runnerId, busy: false })
+        })
+      else
+        it('removes it on behalf of any repository of the organisation', async () => {
+          const { runnerId, name } = await register()
+          expect(await github.removeRunner(world.elsewhere, runnerId)).toBe('removed')
+          expect(await github.findRunner(scope, name)).toBeNull()
+        })
 
       it('leaves a busy one', async () => {
         const runner = await register()

@@ -120,8 +120,14 @@ describe('the adapter for SQS', () => {
   let requests: Request[]
   let answers: Answer[]
   let settings: SqsQueueSettings
+  let waiting: AbortController[]
 
   beforeEach(async () => {
+    waiting = []
+    vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => {
+      waiting.push(new AbortController())
+      return waiting.at(-1)!.signal
+    })
     requests = []
     answers = []
     server = createServer(async (request, response) => {
@@ -131,7 +137,8 @@ describe('the adapter for SQS', () => {
       const body = JSON.parse(Buffer.concat(chunks).toString())
       requests.push({ action, headers: request.headers, body })
       const answer = answers.shift() ?? [200, taken(body)]
-      if (answer === 'hang') return
+      // Its patience ends here, and not by a clock: a machine may be too busy for any.
+      if (answer === 'hang') return waiting.at(-1)!.abort(new DOMException('timed out', 'TimeoutError'))
       if (answer === 'cut') return void request.socket.destroy()
       response.writeHead(answer[0], { 'content-type': 'application/x-amz-json-1.0' })
       response.end(typeof answer[1] === 'string' ? answer[1] : JSON.stringify(answer[1]))
@@ -139,7 +146,7 @@ describe('the adapter for SQS', () => {
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
     const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const urls = { launch: `${origin}/123456789012/launch`, events: `${origin}/123456789012/events` }
-    settings = { urls, region: REGION, timeoutMs: 150 }
+    settings = { urls, region: REGION }
     // The pauses before another try are chosen at random, from none upwards.
     vi.spyOn(Math, 'random').mockReturnValue(0)
   })
@@ -253,6 +260,11 @@ describe('the adapter for SQS', () => {
       message: expect.stringContaining('(3 tries)'),
     })
     expect(requests).toHaveLength(6)
+  })
+
+  it('waits for an answer for as long as it was told', async () => {
+    await new SqsQueue({ ...settings, timeoutMs: 1234 }).send('events', messages(1))
+    expect(AbortSignal.timeout).toHaveBeenCalledWith(1234)
   })
 
   it('does not try again what SQS refuses', async () => {

@@ -144,6 +144,58 @@ describe('a batch of ten', () => {
   })
 })
 
+describe('a batch of ten for lifecycle', () => {
+  it.each<[string, (key: string) => void]>([
+    [
+      'whose job cannot be written',
+      key => {
+        world.meddle = (_, { operation, body }) =>
+          operation === 'PutItem' && body.includes(`"job#${key}"`)
+            ? json(400, {
+                __type: 'com.amazonaws.dynamodb.v20120810#ResourceNotFoundException',
+                message: 'no',
+              })
+            : null
+      },
+    ],
+    [
+      'whose runner cannot be read',
+      key => {
+        world.meddle = (_, { operation, body }) =>
+          operation === 'GetItem' && body.includes(`"runner#tornade-${key}-1"`)
+            ? json(400, {
+                __type: 'com.amazonaws.dynamodb.v20120810#ResourceNotFoundException',
+                message: 'no',
+              })
+            : null
+      },
+    ],
+  ])('of which the third is one %s fails the third only', async (_, fail) => {
+    const labels = ['tornade']
+    const queued: Awaited<ReturnType<typeof world.queue>>[] = []
+    for (let count = 0; count < 10; count++) queued.push(await world.queue(labels))
+    await world.settle()
+    for (const { key, job } of queued) {
+      await world.runnerTakes(`tornade-${key}-1`, job, labels)
+      // What ECS says of it, so that the ten are a batch.
+      const { messages } = world.queues.events
+      messages.splice(messages.length - 2, 1)
+    }
+    fail(queued[2]!.key)
+    const { taken, failed } = await world.batch('events')
+    expect(taken).toHaveLength(10)
+    expect(failed).toEqual([taken[2]!.id])
+    const running = async () => Promise.all(queued.map(({ key }) => state(key)))
+    expect(await running()).toEqual(queued.map((_, index) => (index === 2 ? 'launching' : 'running')))
+    world.meddle = null
+    world.advance(VISIBILITY)
+    expect((await world.batch('events')).failed).toEqual([])
+    expect(await running()).toEqual(Array(10).fill('running'))
+    for (const { key, job } of queued) await world.runnerEnds(`tornade-${key}-1`, job, labels)
+    await world.settle()
+  })
+})
+
 describe('an account', () => {
   it.each<[string, FaultName | null, readonly string[], RegExp]>([
     ['without the service-linked role', 'no service-linked role', ['tornade'], /create-service-linked-role/],
@@ -313,7 +365,7 @@ describe('messages that nobody sent', () => {
     await world.settle()
   })
 
-  /** Fails the whole batch: the keys by which lifecycle groups its records are read outside of what is done for each. */
+  /** Half an event has no key by which lifecycle could put it beside others of its job; it fails alone. */
   it('do not keep lifecycle from its events, if they are half of one', async () => {
     const { key, labels, job } = await world.queue(['tornade'])
     await world.settle()

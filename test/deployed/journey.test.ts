@@ -175,3 +175,23 @@ describe('a runner whose job never comes', () => {
     return task ? task.stop !== null : world.wire.codebuild.builds.get(arn)!.status === 'STOPPED'
   }
 })
+
+describe('with runners of the organisation in tornade.yml', () => {
+  let acme: Deployment
+  beforeAll(async () => {
+    acme = await Deployment.start({
+      config: { github: { url: null, organisationRunners: true, runnerGroup: 7 } },
+      groups: [1, 7],
+    })
+  }, 60_000)
+  afterAll(() => acme.close())
+
+  it('a runner is registered in its group', async () => {
+    await acme.queue(['tornade'])
+    expect(await acme.settle()).toEqual([])
+    expect(acme.github.calls.filter(({ operation }) => operation.includes('jitconfig'))).toMatchObject([
+      { path: '/orgs/acme/actions/runners/generate-jitconfig', body: { runner_group_id: 7 } },
+    ])
+    expect(acme.faults()).toEqual([])
+  })
+})

@@ -58,6 +58,8 @@ export interface LogLine {
 
 export interface DeploymentOptions {
   readonly config?: Partial<Config>
+  /** Ids of the runner groups of the organisation. */
+  readonly groups?: readonly number[]
   /** Webhook secrets; the previous one may be missing. */
   readonly webhookSecrets?: readonly [current: string, previous?: string]
 }
@@ -110,6 +112,7 @@ export class Deployment {
   /** Started ahead, for who needs many. */
   readonly #spares = new Map<FunctionName, Promise<Instance>>()
   readonly #credentials: Readonly<Record<string, string>>
+  readonly #config: Config
   readonly #settings: Readonly<Record<FunctionName, Settings>>
 
   private constructor(parts: {
@@ -122,6 +125,7 @@ export class Deployment {
     folder: string
     code: string
     credentials: Readonly<Record<string, string>>
+    config: Config
   }) {
     this.stack = parts.stack
     this.wire = parts.wire
@@ -132,10 +136,11 @@ export class Deployment {
     this.#folder = parts.folder
     this.#code = parts.code
     this.#credentials = parts.credentials
+    this.#config = parts.config
     this.#settings = settingsOf(parts.stack)
   }
 
-  static async start({ config, webhookSecrets = [canary('webhook')] }: DeploymentOptions = {}) {
+  static async start({ config, groups = [1], webhookSecrets = [canary('webhook')] }: DeploymentOptions = {}) {
     const ahead = new Float64Array(new SharedArrayBuffer(8))
     const clock = { now: () => Date.now() + ahead[0]! }
     const credentials = Object.fromEntries(
@@ -163,10 +168,10 @@ export class Deployment {
         publicKey: KEY.publicKey,
         installations: [{ id: 5001, repositories: [APP, SITE] }],
         root: '/github',
+        groups,
       }),
       createTable(dynamo, 'LedgerTable', resolver.name('LedgerTable')),
       createTable(dynamo, 'TicketsTable', resolver.name('TicketsTable')),
-      writeFile(join(folder, 'tornade.json'), JSON.stringify({ ...CONFIG, ...config })),
     ])
     Object.assign(queues, {
       launch: new Queue(queueSettings(stack, resolver, 'LaunchQueue')),
@@ -174,6 +179,7 @@ export class Deployment {
     })
     const deployment = new Deployment({
       ...{ stack, wire, dynamo, github, queues, ahead, folder, code, credentials },
+      config: { ...CONFIG, ...config },
     })
     deployment.#fill(resolver, webhookSecrets)
     return deployment
@@ -263,6 +269,10 @@ export class Deployment {
     const sessionToken = randomBytes(420).toString('base64')
     this.secrets.set(`session token ${randomUUID()}`, sessionToken)
     const nothing = join(this.#folder, 'none')
+    const config = `${randomUUID()}.json`
+    const { github, ...decided } = this.#config
+    const reached = { ...decided, github: { ...github, url: `${gateway.url}/github` } }
+    await writeFile(join(this.#folder, config), JSON.stringify(reached))
     worker.current = new Worker(new URL('./instance.ts', import.meta.url), {
       env: {
         ...JSON.parse(environment),
@@ -274,7 +284,7 @@ export class Deployment {
         AWS_CONFIG_FILE: nothing,
         AWS_SHARED_CREDENTIALS_FILE: nothing,
         AWS_ENDPOINT_URL: gateway.url,
-        TORNADE_GITHUB_URL: `${gateway.url}/github`,
+        TORNADE_CONFIG: config,
         LAMBDA_TASK_ROOT: this.#folder,
         // Whatever an operator may turn on to find a fault.
         POWERTOOLS_LOG_LEVEL: 'DEBUG',

@@ -117,6 +117,7 @@ const missing = ['bash', 'jq', 'unzip'].filter(name => spawnSync(name, ['--versi
 
 describe.skipIf(missing.length > 0)('an image build', () => {
   const tag = (target: string) => `${REPOSITORY}:${target}-x64-2.336.0-TIME`
+  const pinnedTag = (target: string) => `${REPOSITORY}:pinned-${target}-x64-2.336.0-TIME`
 
   it('builds and tests, pushes, and then pins what it pushed', async () => {
     const { code, calls, pinned } = await build()
@@ -140,6 +141,11 @@ describe.skipIf(missing.length > 0)('an image build', () => {
       'aws ecs register-task-definition ',
       'aws ssm put-parameter --name /tornade/dev/images/codebuild-x64 --type String --overwrite ' +
         `--value ${REPOSITORY}@sha256:${DIGESTS.codebuild}`,
+      // So that no later push makes the repository forget them.
+      `docker tag ${REPOSITORY}@sha256:${DIGESTS.fargate} ${pinnedTag('fargate')}`,
+      `docker push --quiet ${pinnedTag('fargate')}`,
+      `docker tag ${REPOSITORY}@sha256:${DIGESTS.codebuild} ${pinnedTag('codebuild')}`,
+      `docker push --quiet ${pinnedTag('codebuild')}`,
     ]
     expect(calls.map((call, index) => call.slice(0, expected[index]?.length))).toEqual(expected)
     const {
@@ -177,7 +183,7 @@ describe.skipIf(missing.length > 0)('an image build', () => {
     const { code, calls } = await build(failing)
     expect(code).toBe(9)
     expect(calls.at(-1)!.startsWith(failing)).toBe(true)
-    expect(calls.filter(call => /register-task-definition|put-parameter/.test(call))).toEqual([])
+    expect(calls.filter(call => /register-task-definition|put-parameter|pinned-/.test(call))).toEqual([])
   })
 
   it('leaves CodeBuild its image when Fargate could not be given one', async () => {

@@ -6,12 +6,12 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { crc32, inflateRawSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { DEFAULT_CONFIG } from '../../functions/config.ts'
+import { type Config, DEFAULT_CONFIG, type RolePolicy } from '../../functions/config.ts'
 import type { TornadeError } from '../../functions/core/errors.ts'
 import { bundle } from '../../scripts/bundle.ts'
-import { deploymentFaults, networkFault, REGIONS, stageFault } from '../../scripts/package.ts'
+import { deploymentFaults, paramFaults, REGIONS, stageFault, templateFaults } from '../../scripts/package.ts'
 import { zip } from '../../scripts/zip.ts'
-import { ROOT } from './stack.ts'
+import { compileStack, ROOT } from './stack.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -255,13 +255,22 @@ describe('a stage', () => {
       expect(stageFault(stage)).toMatch(/^the stage ".*": a stage is at most 15 of a-z, 0-9 and -/)
     },
   )
+
+  it.each([
+    ['dev-draft', '-draft'],
+    ['dev-image-x64', '-image-x64'],
+    ['d-image-arm64', '-image-arm64'],
+  ])('may not be %s, which has names that another stage has', (stage, end) => {
+    expect(stageFault(stage)).toBe(
+      `the stage "${stage}": what the stage ${stage.slice(0, -end.length)} has is called so; a stage does not end with ${end}`,
+    )
+  })
 })
 
 describe('a tornade.yml', () => {
-  const loaded = (config: Partial<typeof CONFIG>) => ({
-    config: { ...CONFIG, ...config },
-    path: 'tornade.yml',
-    warnings: [],
+  const loaded = (config: Partial<Config>) => ({ config: { ...CONFIG, ...config }, path: 'tornade.yml' })
+  const role = (more: Partial<RolePolicy>): Config['roles'] => ({
+    deploy: { repositories: ['acme/app'], refs: [], events: [], ...more },
   })
 
   it('can be deployed with owners and a region', () => {
@@ -269,10 +278,10 @@ describe('a tornade.yml', () => {
   })
 
   it('cannot without owners, or without a region that there is', () => {
-    expect(deploymentFaults({ config: DEFAULT_CONFIG, path: null, warnings: [] })).toEqual([
+    expect(deploymentFaults({ config: DEFAULT_CONFIG, path: null })).toEqual([
       'tornade.yml: missing; it must at least say who may start runners, as in owners: { acme: 9919 } (login and numeric id)',
     ])
-    expect(deploymentFaults(loaded({ owners: {} as typeof CONFIG.owners, region: 'eu-west-9' }))).toEqual([
+    expect(deploymentFaults(loaded({ owners: {}, region: 'eu-west-9' }))).toEqual([
       'tornade.yml: owners is required for a deployment: who may start runners, as in owners: { acme: 9919 } (login and numeric id)',
       'tornade.yml: region: AWS has no region eu-west-9',
     ])
@@ -283,19 +292,81 @@ describe('a tornade.yml', () => {
     expect([...REGIONS].filter(region => !provider.includes(`'${region}'`))).toEqual([])
     expect(REGIONS.size).toBeGreaterThan(30)
   })
-})
 
-describe('a network', () => {
-  const parameters = (VpcId: string, SubnetIds: string) => ({
-    Parameters: { VpcId: { Default: VpcId }, SubnetIds: { Default: SubnetIds } },
+  it.each(['cn-north-1', 'us-gov-west-1'])('cannot be for %s, whose IAM is another', region => {
+    expect(deploymentFaults(loaded({ region }))).toEqual([
+      `tornade.yml: region: ${region} is not served: China and GovCloud have an IAM of their own`,
+    ])
   })
 
-  it('is a VPC with subnets, or neither', () => {
-    expect(networkFault(parameters('', ''))).toBeNull()
-    expect(networkFault(parameters('vpc-1', 'subnet-1'))).toBeNull()
-    const fault = 'serverless.yml: params: vpcId and subnetIds belong together; set both or neither'
-    expect(networkFault(parameters('vpc-1', ''))).toBe(fault)
-    expect(networkFault(parameters('', 'subnet-1'))).toBe(fault)
+  it('lets only repositories use a role that may start runners', () => {
+    expect(deploymentFaults(loaded({ roles: role({ repositories: ['Acme/App', 'other/app'] }) }))).toEqual([
+      'tornade.yml: roles.deploy.repositories: other/app is of nobody among owners, and starts no runner',
+    ])
+  })
+
+  it('has no images of its own yet', () => {
+    expect(deploymentFaults(loaded({ images: { android: 'somewhere' } }))).toEqual([
+      'tornade.yml: images: not built yet, every runner has the standard image; leave them out',
+    ])
+  })
+
+  it('says no more of a role than ECS has room for', () => {
+    const refs = (count: number) => Array.from({ length: count }, (_, index) => `refs/heads/release/${index}`)
+    expect(deploymentFaults(loaded({ roles: role({ refs: refs(200) }) }))).toEqual([])
+    expect(deploymentFaults(loaded({ roles: role({ refs: refs(400) }) }))).toEqual([
+      expect.stringMatching(
+        /^tornade\.yml: roles\.deploy: a runner would be told \d{5} characters of it, and ECS has room for 7000/,
+      ),
+    ])
+  })
+
+  it('is not told that owners are missing where they are wrong', () => {
+    expect(deploymentFaults(loaded({ owners: null }), new Set(['owners']))).toEqual([])
+  })
+})
+
+describe('params', () => {
+  const faults = async (params: Readonly<Record<string, string>>, region = 'eu-west-1') => {
+    const given = Object.entries(params).map(([key, value]) => `${key}=${value}`)
+    return templateFaults((await compileStack({ params: given })).template, region)
+  }
+
+  it('have a VPC with subnets, or neither', async () => {
+    expect(await faults({})).toEqual([])
+    expect(await faults({ vpcId: 'vpc-0123456789abcdef0', subnetIds: 'subnet-0123456789abcdef0' })).toEqual(
+      [],
+    )
+    const together = 'serverless.yml: params: vpcId and subnetIds belong together; set both or neither'
+    expect(await faults({ vpcId: 'vpc-0123456789abcdef0' })).toEqual([together])
+    expect(await faults({ subnetIds: 'subnet-0123456789abcdef0' })).toEqual([together])
+  })
+
+  it('have ids where CloudFormation wants ids', async () => {
+    expect(await faults({ vpcId: 'foo', subnetIds: 'bar' })).toEqual([
+      expect.stringMatching(/^serverless\.yml: params: vpcId: "foo" is not like /),
+      expect.stringMatching(/^serverless\.yml: params: subnetIds: "bar" is not like /),
+    ])
+  })
+
+  it('have a VPC in a region with two zones', async () => {
+    expect(await faults({}, 'us-west-1')).toEqual([
+      'serverless.yml: params: vpcId and subnetIds are required in us-west-1: it has two zones, and the network that the stack would make has three',
+    ])
+    const own = { vpcId: 'vpc-0123456789abcdef0', subnetIds: 'subnet-0123456789abcdef0' }
+    expect(await faults(own, 'us-west-1')).toEqual([])
+  })
+
+  it('are those of serverless.yml', async () => {
+    const yml = await readFile(join(ROOT, 'serverless.yml'), 'utf8')
+    expect(paramFaults(yml, 'dev', ['vpcId=vpc-1', 'alarmEmail=a=b@c.de'])).toEqual([])
+    expect(paramFaults(yml, 'dev', ['typo=1', 'vpcId'])).toEqual([
+      '--param typo=1: there is only vpcId, subnetIds, alarmEmail',
+      '--param vpcId: is written KEY=VALUE',
+    ])
+    const staged = 'params: { default: { vpcId: "" }, dev: { vpcID: vpc-1 }, prod: { vcpId: vpc-1 } }'
+    expect(paramFaults(staged, 'dev', [])).toEqual(['serverless.yml: params.dev.vpcID: there is only vpcId'])
+    expect(paramFaults(staged, 'constructor', [])).toEqual([])
   })
 })
 
@@ -324,6 +395,22 @@ describe('npm run package', () => {
     ])
     expect(stderr).toContain('region: an AWS region')
     expect(stderr).toContain('limits.runners: ')
+    expect(stderr).toContain('tornade.yml: owners is required')
+  })
+
+  it('hides no fault behind another', async () => {
+    const cwd = await mkdtemp(join(folder, 'cwd-'))
+    await writeFile(join(cwd, 'tornade.yml'), 'colour: red\nregion: eu-west-9\n')
+    const { code, stderr } = await run(cwd, '--param', 'typo=1')
+    expect(code).toBe(1)
+    expect(stderr.trimEnd().split('\n')).toEqual([
+      'This cannot be deployed:',
+      expect.stringMatching(/^ {2}--param typo=1: /),
+      '  tornade.yml has a fault:',
+      '    colour: unknown key',
+      expect.stringMatching(/^ {2}tornade\.yml: owners is required/),
+      '  tornade.yml: region: AWS has no region eu-west-9',
+    ])
   })
 
   it('refuses options that it does not know', async () => {

@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of Fn::Sub
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Context } from 'aws-lambda'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
@@ -50,11 +50,14 @@ beforeAll(async () => {
   ])
 }, 60_000)
 
-/** The metrics of functions/ports.ts, as functions/aws/telemetry.ts writes them. */
+/** The metrics that functions/ counts, as functions/aws/telemetry.ts writes them. */
 async function readEmitted(): Promise<Emitted> {
-  const source = await readFile(join(ROOT, 'functions/ports.ts'), 'utf8')
-  const union = /export type MetricName =([\s|'\w]+)/.exec(source)![1]!
-  const names = [...union.matchAll(/'(\w+)'/g)].map(([, name]) => name!)
+  const paths = (await readdir(join(ROOT, 'functions'), { recursive: true })).filter(path =>
+    path.endsWith('.ts'),
+  )
+  const sources = await Promise.all(paths.map(path => readFile(join(ROOT, 'functions', path), 'utf8')))
+  const counted = [...sources.join('\n').matchAll(/metrics\.count\(([^)]*)\)/g)]
+  const names = [...new Set(counted.flatMap(([, given]) => given!.match(/(?<=')\w+(?=')/g) ?? []))]
   const lines: string[] = []
   const write = vi.spyOn(process.stdout, 'write').mockImplementation(line => lines.push(String(line)) > 0)
   const log = vi.spyOn(console, 'log').mockImplementation(line => lines.push(String(line)))
@@ -100,6 +103,29 @@ const withStatement = (role: string, statement: Record<string, unknown>) =>
       },
     ],
   })
+
+interface LifecycleRule {
+  readonly selection: {
+    readonly tagStatus: string
+    readonly tagPatternList?: readonly [string]
+    readonly countNumber: number
+  }
+}
+
+/** Tags of the images that stay; oldest first. A rule expires nothing that one before it is about. */
+function kept(rules: readonly LifecycleRule[], images: readonly (readonly string[])[]) {
+  const spoken = new Set<readonly string[]>()
+  const expired = new Set<readonly string[]>()
+  for (const { selection } of rules) {
+    const [pattern] = selection.tagPatternList ?? []
+    const about = images.filter(
+      tags => pattern && tags.some(tag => tag.startsWith(pattern.replace(/\*$/, ''))),
+    )
+    for (const tags of about.slice(0, -selection.countNumber)) if (!spoken.has(tags)) expired.add(tags)
+    for (const tags of about) spoken.add(tags)
+  }
+  return images.filter(tags => !expired.has(tags))
+}
 
 describe('the template', () => {
   it('is as the specification of CloudFormation has it', () => {
@@ -160,6 +186,14 @@ describe('the template', () => {
     expect(emitted).toMatchObject({ namespace: 'tornade', dimensions: { stage: 'dev' } })
     expect(emitted.names).toContain('JobsRefused')
     expect(alarmFaults(stack, emitted)).toEqual([])
+    const silent = { ...emitted, names: emitted.names.filter(name => name !== 'JobsRefused') }
+    expect(alarmFaults(stack, silent)).toEqual(['RefusedLaunchesAlarm: nothing emits JobsRefused'])
+  })
+
+  it('declares no metric that nothing emits', async () => {
+    const ports = await readFile(join(ROOT, 'functions/ports.ts'), 'utf8')
+    const union = /export type MetricName =\n(.*?)\n\n/s.exec(ports)![1]!
+    expect([...emitted.names].sort()).toEqual(union.match(/(?<=^ {2}\| ')\w+(?=')/gm)!.sort())
   })
 
   it('has an alarm for dead letters, age of queues, errors, refused launches and image builds', () => {
@@ -238,6 +272,8 @@ describe('the functions', () => {
           readFile(join(ROOT, path), 'utf8'),
         ),
       )
+      // By their names in quotes, which variables() takes: any other way would not be seen here.
+      expect(sources.join().match(/.*TORNADE_.*process\.env.*|.*process\.env.*TORNADE_.*/g)).toBeNull()
       const asked = sources.join().match(/(?<=')TORNADE_\w+(?=')/g)
       expect(Object.keys(new Resolver(stack).environment(name)).sort()).toEqual([...new Set(asked)].sort())
     },
@@ -328,7 +364,27 @@ describe('runners', () => {
       ImageScanningConfiguration: { ScanOnPush: true },
     })
     const { LifecyclePolicyText } = repository.LifecyclePolicy as { LifecyclePolicyText: string }
-    expect(JSON.parse(LifecyclePolicyText).rules).toHaveLength(5)
+    expect(JSON.parse(LifecyclePolicyText).rules).toHaveLength(9)
+  })
+
+  it('come from images that stay while they are in use, however many are pushed after them', () => {
+    const { LifecyclePolicyText } = stack.template.Resources.RunnerImages!.Properties!.LifecyclePolicy as {
+      LifecyclePolicyText: string
+    }
+    const kinds = ['fargate-x64', 'fargate-arm64', 'codebuild-x64', 'codebuild-arm64']
+    const pushed = kinds.flatMap(kind => [
+      [`${kind}-1`, `pinned-${kind}-1`],
+      ...Array.from({ length: 10 }, (_, index) => [`${kind}-${index + 2}`]),
+    ])
+    const left = kept(JSON.parse(LifecyclePolicyText).rules, pushed)
+    for (const kind of kinds) expect(left.filter(([tag]) => tag!.startsWith(kind))).toHaveLength(4)
+    expect(left.filter(tags => tags.length > 1)).toHaveLength(4)
+    // And what was in use before goes.
+    const weeks = Array.from({ length: 10 }, (_, week) => [
+      `fargate-x64-${week}`,
+      `pinned-fargate-x64-${week}`,
+    ])
+    expect(kept(JSON.parse(LifecyclePolicyText).rules, weeks)).toEqual(weeks.slice(-3))
   })
 
   it('get new images every week and after each deployment', () => {
@@ -368,14 +424,13 @@ describe('docs/install.md', () => {
     }
   })
 
-  it('adds the cost of an idle stack up, to at most $3 a month', () => {
-    const table = text.slice(
-      text.indexOf('## What it costs while nothing runs'),
-      text.indexOf('Each deployment adds'),
-    )
-    const rows = [...table.matchAll(/^\|(.*)\|(.*)\| (?:\*\*)?(\d+\.\d\d)(?:\*\*)? \|$/gm)]
-    const amounts = rows.map(([, , , amount]) => Math.round(Number(amount) * 100))
+  it('tells the cost of an idle stack as docs/costs.md adds it up, at most $3 a month', async () => {
+    const costs = await readFile(join(ROOT, 'docs/costs.md'), 'utf8')
+    const table = costs.slice(costs.indexOf('### A month in which nothing runs'))
+    const rows = [...table.matchAll(/^\|.*\| (?:\*\*)?(\d+\.\d\d)(?:\*\*)? \|$/gm)]
+    const amounts = rows.map(([, amount]) => Math.round(Number(amount) * 100))
     const total = amounts.pop()!
+    expect(text).toContain(`About $${(Math.round(total / 10) / 10).toFixed(2)} a month`)
     expect(amounts.reduce((sum, one) => sum + one)).toBe(total)
     expect(total).toBeLessThanOrEqual(300)
     const alarms = ofType(stack.template, 'AWS::CloudWatch::Alarm').length

@@ -118,6 +118,13 @@ describe('the container hook', () => {
   })
 })
 
+describe('the image', () => {
+  it('keeps what Docker stores off its own overlay, where builds have it', () => {
+    const [, target] = readFileSync(join(IMAGE, 'Dockerfile'), 'utf8').split(/^FROM common AS codebuild$/m)
+    expect(target).toMatch(/^VOLUME \/var\/lib\/docker$/m)
+  })
+})
+
 const SHA = 'a'.repeat(64)
 const DIGEST = `sha256:${'d'.repeat(64)}`
 const REPOSITORY = '1.dkr.ecr.eu-west-1.amazonaws.com/tornade-test-runner'
@@ -125,10 +132,13 @@ const REPOSITORY = '1.dkr.ecr.eu-west-1.amazonaws.com/tornade-test-runner'
 /** Runs a copy of build.sh and pin.sh where docker and aws are stand-ins that write down what they are asked. */
 async function build({
   release,
+  status = 200,
   docker = '',
   arch = 'x64',
 }: {
   release: unknown
+  /** Of GitHub's answer. */
+  status?: number
   /** Shell commands of the stand-in; $* is what it was asked. */
   docker?: string
   arch?: string
@@ -173,12 +183,13 @@ esac`,
       ],
     }),
   )
-  const server = createServer((_, response) => response.end(JSON.stringify(release)))
+  const server = createServer((_, response) => response.writeHead(status).end(JSON.stringify(release)))
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const environment = {
     PATH: `${folder}:${process.env.PATH}`,
     REPOSITORY,
     GITHUB_API: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    GITHUB_RETRIES: '1',
     DRAFT: 'arn:…:draft:3',
     FAMILY: 'tornade-test-x64',
     PARAMETER: '/tornade/test/images/codebuild-x64',
@@ -278,6 +289,15 @@ describe('the image build', () => {
     expect(code).toBe(1)
     expect(docker).toEqual([])
     expect(output).toContain(reason)
+  })
+
+  it('says what it means when GitHub does not answer any more', async () => {
+    const message = 'API rate limit exceeded for 192.0.2.1.'
+    const { code, docker, output } = await build({ release: { message }, status: 403 })
+    expect(code).toBe(1)
+    expect(docker).toEqual([])
+    expect(output).toContain('used up its 60 calls an hour')
+    expect(output).toContain('Start this build again in an hour')
   })
 
   it.each([

@@ -12,6 +12,13 @@ const JOB = { jobAfterMs: 0, handed: PUSH, payload: PAYLOAD }
 /** A step that says when it runs, and then runs for as long as nobody stops it. */
 const LONG_STEP = 'echo \'"yes"\' >"$NOTES/running"; exec sleep 30'
 
+/** What CodeBuild tells a build of itself. */
+const OF_BUILD = {
+  CODEBUILD_BUILD_ARN: 'arn:aws:codebuild:eu-west-1:123456789012:build/tornade-test:1',
+  CODEBUILD_AUTH_TOKEN: 'canary-of-codebuild',
+  CODEBUILD_SRC_DIR: '/codebuild/output/src1/src',
+}
+
 interface ListenerStart {
   jitConfig: string | null
   arguments: string[]
@@ -20,7 +27,9 @@ interface ListenerStart {
 
 describe.concurrent('the supervisor', { timeout: 30_000 }, () => {
   it('takes its ticket, runs the listener with it, and goes when no job comes', async () => {
-    const run = await supervise({ environment: { TORNADE_IDLE_SECONDS: '0.6', CUSTOM: 'of the image' } })
+    const run = await supervise({
+      environment: { TORNADE_IDLE_SECONDS: '0.6', CUSTOM: 'of the image', ...OF_BUILD },
+    })
     const { code } = await run.exit()
     expect(code).toBe(0)
     expect(run.aws.calls).toEqual(['credentials', 'sts', 'take'])
@@ -39,7 +48,7 @@ describe.concurrent('the supervisor', { timeout: 30_000 }, () => {
     expect(run.read('signed-off')).toBe(true)
     expect(run.log().at(-1)).toMatchObject({ message: 'ended', code: 0, reason: 'no job came' })
     const names = Object.keys(start.environment)
-    expect(names.filter(name => /^(AWS|ECS|TORNADE)_/.test(name))).toEqual([
+    expect(names.filter(name => /^(AWS|ECS|CODEBUILD|TORNADE)_/.test(name))).toEqual([
       'AWS_REGION',
       'TORNADE_GUARD_SOCKET',
     ])
@@ -74,9 +83,12 @@ describe.concurrent('the supervisor', { timeout: 30_000 }, () => {
   it('gives one ticket to one of two', async () => {
     const aws = await startFakeAws('two')
     const runs = [
-      await supervise({ aws, scenario: JOB }),
+      await supervise({ aws, ticket: null, scenario: JOB }),
       await supervise({ aws, ticket: null, scenario: JOB }),
     ]
+    // Both know who they are, and ask for it.
+    await runs[0]!.until(() => aws.calls.filter(call => call === 'sts').length === 2)
+    aws.put(JIT_CONFIG)
     const codes = await Promise.all(runs.map(async run => (await run.exit()).code))
     await aws.close()
     expect(codes.toSorted()).toEqual([0, 6])

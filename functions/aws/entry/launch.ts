@@ -71,7 +71,7 @@ const ports = {
   metrics,
   compute,
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
-  github: createGitHub(gitHubSettings(), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
+  github: createGitHub(gitHubSettings(config), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
   tickets: new DynamoTickets({ client, table: ticketsTable, clock }),
   ledger: new DynamoLedger({ client, table: ledgerTable, clock, log }),
 }

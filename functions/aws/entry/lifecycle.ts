@@ -26,6 +26,7 @@ const [appId, appPrivateKey, cluster, project] = variables(
   'TORNADE_BUILD_PROJECT',
 )
 
+const config = compiledConfig()
 const clock = Date
 const { log, metrics, flushing } = telemetry('lifecycle', stage)
 const client = dynamoClient()
@@ -35,9 +36,9 @@ const ports = {
   metrics,
   compute: stoppingCompute({ cluster, project }),
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
-  github: createGitHub(gitHubSettings(), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
+  github: createGitHub(gitHubSettings(config), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
   tickets: new DynamoTickets({ client, table: ticketsTable, clock }),
   ledger: new DynamoLedger({ client, table: ledgerTable, clock, log }),
 }
 
-export const handler = flushing(queueLambda(lifecycle(ports, compiledConfig()), ports))
+export const handler = flushing(queueLambda(lifecycle(ports, config), ports))

@@ -24,6 +24,7 @@ const [appId, appPrivateKey, cluster, project] = variables(
   'TORNADE_BUILD_PROJECT',
 )
 
+const config = compiledConfig()
 const clock = Date
 const { log, flushing } = telemetry('sweep', stage)
 const ports = {
@@ -31,8 +32,8 @@ const ports = {
   log,
   compute: stoppingCompute({ cluster, project }),
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
-  github: createGitHub(gitHubSettings(), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
+  github: createGitHub(gitHubSettings(config), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
   ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }),
 }
 
-export const handler = flushing(scheduleLambda(sweep(ports, compiledConfig()), ports))
+export const handler = flushing(scheduleLambda(sweep(ports, config), ports))

@@ -17,7 +17,7 @@ export function holdsMarker(label: string, marker: string): boolean {
 }
 
 /** `run:` and `run-` make a set of labels unique and mean nothing. */
-function isRun(text: string): boolean {
+export function isRun(text: string): boolean {
   return text.startsWith('run:') || text.startsWith('run-')
 }
 

@@ -6,6 +6,7 @@ import { clean } from '../text.ts'
 import type { Problem, Spec } from '../types.ts'
 import type { Asked, Choice, Chosen, Sorted } from './chosen.ts'
 import { ELSEWHERE, meant } from './meant.ts'
+import { notBuiltProblems } from './not-built.ts'
 import { distinct, fold, isMeaningless, type Part, partsOf } from './parts.ts'
 import { DIMENSIONS, type Dimension, ROWS, type Row, type Values } from './rows.ts'
 import type { LabelRules } from './rules.ts'
@@ -31,8 +32,10 @@ export function readLabels(labels: readonly string[], rules: LabelRules): LabelR
   if (parts === null) return { outcome: 'ignored' }
   const own = sortParts(parts, rules)
   const preset = readPreset(own, rules)
-  const { spec, problems, notes } = settle(overlay(preset, own), rules, rules.limits)
-  const all = [...own.problems, ...preset.problems, ...problems]
+  const asked = overlay(preset, own)
+  const { spec, problems, notes } = settle(asked, rules, rules.limits)
+  const unbuilt = rules.notBuilt ? notBuiltProblems(asked.chosen, spec.compute) : []
+  const all = [...own.problems, ...preset.problems, ...problems, ...unbuilt]
   return all.length === 0 ? { outcome: 'spec', spec, notes } : { outcome: 'problems', problems: all, notes }
 }
 

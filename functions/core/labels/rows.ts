@@ -2,6 +2,7 @@
 import { DISK, FARGATE_SIZES } from '../sizes.ts'
 import type { Arch, Compute, SpecCapacity } from '../types.ts'
 import { nearest } from './nearest.ts'
+import { NO_IMAGES } from './not-built.ts'
 import { HABITS } from './parts.ts'
 import type { LabelRules } from './rules.ts'
 import { listed } from './wording.ts'
@@ -145,6 +146,7 @@ function named(kind: 'role' | 'image' | 'size', namesOf: (rules: LabelRules) => 
     words: known,
     read: (part, rules) => {
       if (!part.startsWith(prefix)) return null
+      if (kind === 'image' && rules.notBuilt) return { message: NO_IMAGES, suggestion: null }
       const name = part.slice(prefix.length)
       if (namesOf(rules).has(name)) return { value: name }
       const suggestion = nearest(part, known(rules))

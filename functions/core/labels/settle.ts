@@ -68,7 +68,7 @@ function contradictionProblems(chosen: Chosen): readonly Problem[] {
   if (docker !== undefined && compute?.value === 'fargate') {
     problems.push({
       label: compute.label,
-      message: `Fargate has no Docker daemon, which ${said(docker)} asks for; a job that only builds images can do with \`build\`.`,
+      message: `Fargate has no Docker daemon, which ${said(docker)} asks for.`,
       suggestion: 'codebuild',
     })
   }
@@ -77,7 +77,7 @@ function contradictionProblems(chosen: Chosen): readonly Problem[] {
     problems.push({
       label: capacity.label,
       message: `${cause} has no Spot capacity: leave ${said(capacity)} out, or let the job run on Fargate.`,
-      suggestion: docker === undefined ? 'fargate' : 'build',
+      suggestion: docker === undefined ? 'fargate' : null,
     })
   }
   if (timeout !== undefined && compute?.value === 'codebuild' && timeout.value < CODEBUILD_LEAST_MINUTES) {

@@ -41,6 +41,8 @@ export class WireCodeBuild {
   readonly #context: WireContext
   readonly project: string
   readonly builds = new Map<string, WireBuild>()
+  /** The project's own limit; without one builds beyond the account's wait in its queue. */
+  concurrentBuildLimit: number | null = null
   readonly #tokens = new Map<
     string,
     { readonly fingerprint: string; readonly build: WireBuild; readonly at: number }
@@ -66,6 +68,14 @@ export class WireCodeBuild {
       if (known.fingerprint === print) return { build: this.#shape(known.build) }
       throw new WireException('InvalidInputException', 'Parameter mismatch for the idempotency token')
     }
+    // The user guide says that it is an error, and not in which words: only the name is told by.
+    // https://docs.aws.amazon.com/codebuild/latest/userguide/builds-working.html
+    const running = [...this.builds.values()].filter(({ status }) => status === 'IN_PROGRESS').length
+    if (this.concurrentBuildLimit !== null && running >= this.concurrentBuildLimit)
+      throw new WireException(
+        'AccountLimitExceededException',
+        `Cannot have more than ${this.concurrentBuildLimit} active builds for the project`,
+      )
     const build = this.#create(request)
     if (token !== undefined) this.#tokens.set(token, { fingerprint: print, build, at: this.#context.now() })
     return { build: this.#shape(build) }
