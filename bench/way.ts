@@ -94,6 +94,7 @@ export async function goTheWay(
     cloud.github.runs.set(runId, {
       id: runId,
       repositoryId: repository.id,
+      attempt: 1,
       event: 'push',
       headBranch: 'main',
       headRepositoryId: repository.id,

@@ -476,6 +476,7 @@ describe('a runner that is gone before it is registered', () => {
                 providerId: 'arn:of-the-first',
                 pullStartedAt: now,
                 startedAt: null,
+                stoppingAt: null,
                 stoppedAt: now,
                 stop: { code: 'TaskFailedToStart', reason: 'CannotPullContainerError' },
               }),

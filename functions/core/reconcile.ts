@@ -33,9 +33,9 @@ export function lostEvent(runner: Runner, told: RunnerEvent | null, now: number)
 }
 
 function isNews(runner: Runner, event: RunnerEvent): boolean {
-  const { pullStartedAt, startedAt, stoppedAt } = applyRunnerEvent(runner, event)
-  return (
-    pullStartedAt !== runner.pullStartedAt || startedAt !== runner.startedAt || stoppedAt !== runner.stoppedAt
+  const known = applyRunnerEvent(runner, event)
+  return (['pullStartedAt', 'startedAt', 'stoppingAt', 'stoppedAt'] as const).some(
+    fact => known[fact] !== runner[fact],
   )
 }
 

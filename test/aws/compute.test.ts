@@ -588,9 +588,9 @@ describe('a stop', () => {
 const OUTAGES = ['lost before', 'lost after', 'silence', '500 after', 'throttled'] as const
 
 describe.each([
-  ['a task', task, 'StopTask', 'DescribeTasks'],
-  ['a build', build, 'StopBuild', 'BatchGetBuilds'],
-] as const)('of %s', (_, request, stopping, describing) => {
+  ['a task', task, 'StopTask', 'DescribeTasks', 'ListTasks'],
+  ['a build', build, 'StopBuild', 'BatchGetBuilds', 'ListBuildsForProject'],
+] as const)('of %s', (_, request, stopping, describing, listing) => {
   it.each(OUTAGES)('an answer to a stop may be missing once, and then again and again: %s', async outage => {
     const { providerId } = await started(request)
     stack.wire.play(`${stopping}: ${outage}`, ATTEMPTS)
@@ -608,6 +608,14 @@ describe.each([
     await expect(hasty().describe([providerId])).rejects.toThrow()
     stack.wire.play(`${describing}: ${outage}`)
     expect((await hasty().describe([providerId])).get(providerId)).toMatchObject({ stop: null })
+  })
+
+  it.each(OUTAGES)('nobody takes the lack of a list for an empty one: %s', async outage => {
+    const { providerId } = await started(request)
+    stack.wire.play(`${listing}: ${outage}`, ATTEMPTS)
+    await expect(hasty().list(0)).rejects.toThrow()
+    stack.wire.play(`${listing}: ${outage}`)
+    expect(await hasty().list(0)).toContain(providerId)
   })
 })
 

@@ -371,13 +371,13 @@ describe('a fault', () => {
     const contract = join(import.meta.dirname, '..', 'contract', 'compute.test.ts')
     const paths = [contract, ...tests.map(name => join(import.meta.dirname, name))]
     const text = (await Promise.all(paths.map(path => readFile(path, 'utf8')))).join('\n')
-    // Those of stopping and describing are put together from the two lists.
+    // Those of stopping, describing and listing are put together from the two lists.
     const [, outages] = /^const OUTAGES = \[(.+)\] as const$/m.exec(text)!
     const [, kinds] = /^describe\.each\(\[\n((?: {2}\['a (?:task|build)'.+\n)+)/m.exec(text)!
     const composed = [...kinds!.matchAll(/'([A-Z]\w+)'/g)].flatMap(([, operation]) =>
       [...outages!.matchAll(/'([^']+)'/g)].map(([, outage]) => `${operation}: ${outage}`),
     )
-    expect(composed).toHaveLength(20)
+    expect(composed).toHaveLength(30)
     const played = (name: string) =>
       composed.includes(name) || text.includes(`'${name}'`) || text.includes(`    ${name},`)
     expect(Object.keys(FAULTS).filter(name => !played(name))).toEqual([])
