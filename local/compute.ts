@@ -79,12 +79,19 @@ const TICKET_MS = 180_000
 /** `stopTimeout` of the task definitions: from SIGTERM to SIGKILL. */
 const STOP_TIMEOUT_MS = 120_000
 
-interface Task {
+/** What became of a start request. Times are milliseconds since 1970. */
+export interface TaskView {
   readonly request: StartRequest
-  readonly id: string
   readonly providerId: string
   readonly ticketKey: string
   readonly createdAt: number
+  readonly pullStartedAt: number | null
+  readonly startedAt: number | null
+  readonly stoppedAt: number | null
+}
+
+interface Task extends TaskView {
+  readonly id: string
   readonly fate: Fate | null
   pullStartedAt: number | null
   pullStoppedAt: number | null
@@ -102,8 +109,9 @@ export class LocalCompute implements Compute {
   readonly #options: ComputeOptions
   readonly #byToken = new Map<string, Task>()
   readonly #byProviderId = new Map<string, Task>()
+  readonly #byRunner = new Map<string, Task[]>()
   readonly #refusals = new Map<string, StartFailure>()
-  #live = 0
+  readonly #liveTasks = new Set<Task>()
 
   constructor(options: ComputeOptions) {
     this.#options = options
@@ -111,7 +119,22 @@ export class LocalCompute implements Compute {
 
   /** Tasks and builds that have not stopped. */
   get live(): number {
-    return this.#live
+    return this.#liveTasks.size
+  }
+
+  /** Every task and build, in the order in which they were asked for. */
+  *tasks(): Generator<TaskView> {
+    yield* this.#byToken.values()
+  }
+
+  /** Of those the ones that have not stopped. */
+  *liveTasks(): Generator<TaskView> {
+    yield* this.#liveTasks
+  }
+
+  /** Those that were started for a runner; more than one is one too many. */
+  tasksOf(runner: string): readonly TaskView[] {
+    return this.#byRunner.get(runner) ?? []
   }
 
   async start(request: StartRequest): Promise<StartOutcome> {
@@ -158,7 +181,8 @@ export class LocalCompute implements Compute {
     }
     this.#byToken.set(request.token, task)
     this.#byProviderId.set(task.providerId, task)
-    this.#live++
+    this.#byRunner.set(request.runner, [...(this.#byRunner.get(request.runner) ?? []), task])
+    this.#liveTasks.add(task)
     this.#after(task, 'provision', () => this.#pull(task))
     return task
   }
@@ -255,7 +279,7 @@ export class LocalCompute implements Compute {
   #end(task: Task): void {
     this.#after(task, 'stop', () => {
       task.stoppedAt = this.#options.clock.now()
-      this.#live--
+      this.#liveTasks.delete(task)
       this.#emit(task)
       // Nothing asks for a stopped task again but its token, which ECS forgets in time as well.
       task.runner = null

@@ -362,8 +362,8 @@ describe('limits', () => {
     for (let id = 1; id <= 60; id++) s.world.github.queue(job(id, { repository: repository(1 + (id % 3)) }))
     await untilQuiet(s)
     expect(await leftovers(s)).toEqual([])
-    expect(s.peak.total).toBe(8)
-    expect(Math.max(...s.peak.perRepository.values())).toBeLessThanOrEqual(5)
+    expect(s.promises.peak.total).toBe(8)
+    expect(Math.max(...s.promises.peak.perRepository.values())).toBeLessThanOrEqual(5)
   })
 
   it('make the others wait, and a waiting job says why', async () => {
