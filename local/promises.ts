@@ -150,11 +150,15 @@ export class Promises {
     this.#search(body, 'an HTTP answer')
   }
 
-  /** Each write of a job: the final state is one. */
+  /**
+   * Each write of a job: the final state is one. A refusal cancels the run, and the news of that may come first; it
+   * may also cross with a cancel of somebody else. Either way the refusal says more.
+   */
   onJob(job: Job, before: Job | undefined): void {
     if (!before || !isFinal(before)) return
     const [was, is] = [jobState(before), jobState(job)]
-    if (was !== is) this.#break('final', `job ${job.key} was ${was} and became ${is}`)
+    if (was !== is && !(was === 'cancelled' && is === 'refused'))
+      this.#break('final', `job ${job.key} was ${was} and became ${is}`)
   }
 
   /**
