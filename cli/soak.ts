@@ -252,11 +252,11 @@ function explain(
   const shown = result.broken.slice(0, timeline ? result.broken.length : 4)
   const lines = [
     `seed ${seed}`,
-    ...shown.map(({ promise, what }) => wrapped(clean(what, 400), 14, `  ${promise}`).trimEnd()),
+    ...shown.map(({ promise, what }) => wrapped(clean(what, 400), 16, `  ${promise}`).trimEnd()),
     ...(shown.length < result.broken.length ? [`  … and ${result.broken.length - shown.length} more`] : []),
   ]
   if (!timeline) return [...lines, `  ${again}`, '']
-  const entries = result.timeline.slice(-TIMELINE_LINES)
+  const entries = result.timeline.slice(0, TIMELINE_LINES)
   return [
     ...lines,
     '',
@@ -265,9 +265,13 @@ function explain(
       return wrapped(when, 26, `  ${name}`).trimEnd()
     }),
     '',
-    ...entries.map(({ at, what }) => wrapped(clean(what, 400), 10, clock(at)).trimEnd()),
+    ...entries.map(entry => wrapped(line(entry), 10, clock(entry.at)).trimEnd()),
     '',
   ]
+}
+
+function line({ what, again }: SoakResult['timeline'][number]): string {
+  return clean(what, 400) + (again ? ` (${again.times} times more, until ${clock(again.until)})` : '')
 }
 
 /** Hours, minutes and seconds since the world began. */

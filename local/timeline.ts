@@ -8,6 +8,8 @@ import { called } from './faults/calls.ts'
 export interface TimelineEntry {
   readonly at: number
   readonly what: string
+  /** How often the same was said again, and when last. */
+  readonly again: { readonly times: number; readonly until: number } | null
 }
 
 /** Calls whose answer changes something outside the ledger. */
@@ -23,7 +25,7 @@ const TOLD = new Set([
 ])
 
 export class Timeline {
-  readonly #entries: TimelineEntry[] = []
+  readonly #entries: Omit<TimelineEntry, 'again'>[] = []
   readonly #clock: () => Clock
 
   /** @param clock of the world, which is made later */
@@ -52,18 +54,26 @@ export class Timeline {
 
   log(): Log {
     const line = (message: string, fields: object = {}) => {
-      const facts = Object.entries(fields).map(([name, value]) => `${name} ${plain(value)}`)
+      // Names of runners say the same in fewer characters.
+      const told = Object.entries(fields).filter(([name]) => name !== 'providerId')
+      const facts = told.map(([name, value]) => `${name} ${plain(value)}`)
       this.add([message, ...facts].join(', '))
     }
     return { debug() {}, info: line, warn: line, error: line }
   }
 
-  /** The entries about these jobs and their runners; all of them where none is named. */
+  /** The entries about these jobs and their runners, each text once; all of them where no job is named. */
   about(texts: readonly string[]): readonly TimelineEntry[] {
     const keys = new Set(texts.flatMap(text => [...text.matchAll(/\d{4,}-\d+/g)].map(([key]) => key)))
-    if (keys.size === 0) return this.#entries
     const pattern = new RegExp(`(?<!\\d)(?:${[...keys].join('|')})(?!\\d)`)
-    return this.#entries.filter(({ what }) => pattern.test(what))
+    const said = new Map<string, TimelineEntry>()
+    for (const { at, what } of this.#entries) {
+      if (keys.size > 0 && !pattern.test(what)) continue
+      const first = said.get(what)
+      const again = first && { times: (first.again?.times ?? 0) + 1, until: at }
+      said.set(what, first ? { ...first, again: again! } : { at, what, again: null })
+    }
+    return [...said.values()]
   }
 }
 

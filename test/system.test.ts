@@ -659,6 +659,26 @@ describe('GitHub', () => {
     expect(only).toMatchObject({ launch: { jobKey: '1-1' }, cost: expect.anything() })
     expect(await leftovers(s)).toEqual([])
   })
+
+  it('that will not register a runner frees its place when the task has stopped, not before', async () => {
+    const s = await stack({
+      config: { limits: { runners: 1 } },
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          createJitConfig: async (scope, name, labels) =>
+            name === 'tornade-1-1-1'
+              ? { outcome: 'failed', message: 'Resource not accessible by integration' }
+              : ports.github.createJitConfig(scope, name, labels),
+        }),
+      }),
+    })
+    s.world.github.queue(job(1))
+    s.world.clock.after(SECOND, () => s.world.github.queue(job(2)))
+    await untilQuiet(s)
+    expect(await jobOf(s.world, '2-1')).toMatchObject({ completed: { conclusion: 'success' } })
+    expect(await leftovers(s)).toEqual([])
+  })
 })
 
 describe('a job that cannot be served', () => {

@@ -45,11 +45,11 @@ export const CALL_FAULTS: readonly Fault[] = [
   },
   {
     name: 'run-task-rate',
-    about: 'RunTask takes a burst of ten and then one call in three seconds.',
+    about: 'RunTask takes a burst of three and then one call in six seconds.',
     share: [1, 1],
     seams: strikes => ({
       ports: ports =>
-        limitedStarts(ports, { perSecond: 1 / 3, burst: 10, now: () => strikes.clock.now() }, strikes),
+        limitedStarts(ports, { perSecond: 1 / 6, burst: 3, now: () => strikes.clock.now() }, strikes),
     }),
   },
 ]
