@@ -24,6 +24,7 @@ Afterwards each world is held against what tornade promises.
   --seed S[,S…]    these seeds alone; a single one prints what happened to the
                    jobs and runners of a broken promise
   --faults A,B     all of these faults in every world, instead of a choice
+  --except A,B     a choice of all faults but these
   --list           names the faults and the promises
   --json           one JSON document on stdout
 
@@ -37,6 +38,8 @@ const LARGEST_SEED = 2 ** 31
 /** Broken promises that are printed at length. */
 const SHOWN = 10
 const TIMELINE_LINES = 400
+
+type Choice = WorkerOrder['choice']
 
 /** A world, or why it came to no end. */
 interface Outcome {
@@ -53,6 +56,7 @@ export async function soakCommand(argv: readonly string[], io: Io): Promise<numb
       seed: { type: 'string' },
       fresh: { type: 'boolean', default: false },
       faults: { type: 'string' },
+      except: { type: 'string' },
       list: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -64,21 +68,24 @@ export async function soakCommand(argv: readonly string[], io: Io): Promise<numb
   }
   if (values.seed !== undefined && (values.seeds !== undefined || values.fresh))
     throw new TornadeError('usage', '--seed says which worlds; leave --seeds and --fresh out')
-  const faults = values.faults === undefined ? null : faultNames(values.faults)
+  const choice: Choice = {
+    ...(values.faults === undefined ? {} : { faults: faultNames('--faults', values.faults) }),
+    ...(values.except === undefined ? {} : { except: faultNames('--except', values.except) }),
+  }
   const seeds =
     values.seed === undefined
       ? range(values.fresh ? freshSeed() : 1, values.seeds)
       : values.seed.split(',').map(text => wholeNumber('--seed', text))
   if (values.fresh) io.stderr(`seeds ${seeds[0]} to ${seeds.at(-1)}\n`)
-  const outcomes = seeds.length === 1 ? [await one(seeds[0]!, faults)] : await many(seeds, faults, io)
+  const outcomes = seeds.length === 1 ? [await one(seeds[0]!, choice)] : await many(seeds, choice, io)
   const kept = outcomes.length === seeds.length && outcomes.every(isKept)
   if (values.json) io.stdout(`${JSON.stringify({ worlds: outcomes.length, outcomes }, null, 2)}\n`)
-  else io.stdout(describe(outcomes, seeds, faults))
+  else io.stdout(describe(outcomes, seeds, choice))
   return kept ? EXIT.good : EXIT.no
 }
 
-async function one(seed: number, faults: readonly string[] | null): Promise<Outcome> {
-  const result = await soak(seed, { timeline: true, ...(faults ? { faults } : {}) })
+async function one(seed: number, choice: Choice): Promise<Outcome> {
+  const result = await soak(seed, { ...choice, timeline: true })
   return { seed, result, error: null }
 }
 
@@ -86,7 +93,7 @@ async function one(seed: number, faults: readonly string[] | null): Promise<Outc
  * All of the seeds on all cores. A thread that dies takes the world with it that it played, and no other.
  * @returns what there is so far when somebody interrupts it
  */
-async function many(seeds: readonly number[], faults: readonly string[] | null, io: Io): Promise<Outcome[]> {
+async function many(seeds: readonly number[], choice: Choice, io: Io): Promise<Outcome[]> {
   const left = [...seeds].reverse()
   const outcomes: Outcome[] = []
   const workers = new Set<Worker>()
@@ -104,7 +111,7 @@ async function many(seeds: readonly number[], faults: readonly string[] | null, 
   const threads = Math.min(availableParallelism(), seeds.length)
   await Promise.all(
     Array.from({ length: threads }, async () => {
-      while (left.length > 0 && !interrupted) await thread(left, faults, workers, add)
+      while (left.length > 0 && !interrupted) await thread(left, choice, workers, add)
     }),
   )
   process.removeListener('SIGINT', interrupt)
@@ -116,11 +123,11 @@ async function many(seeds: readonly number[], faults: readonly string[] | null, 
 /** Plays seeds in a thread of its own until none is left or it dies. */
 function thread(
   left: number[],
-  faults: readonly string[] | null,
+  choice: Choice,
   workers: Set<Worker>,
   add: (outcome: Outcome) => void,
 ): Promise<void> {
-  const order: WorkerOrder = { root: ROOT, region: DEFAULT_CONFIG.region, faults }
+  const order: WorkerOrder = { root: ROOT, region: DEFAULT_CONFIG.region, choice }
   const worker = new Worker(new URL('./soak-worker.ts', import.meta.url), { workerData: order })
   workers.add(worker)
   let playing: number | undefined
@@ -172,11 +179,11 @@ function wholeNumber(option: string, text: string): number {
   return number
 }
 
-function faultNames(text: string): string[] {
+function faultNames(option: string, text: string): string[] {
   const names = text.split(',').filter(name => name !== '')
   const unknown = names.filter(name => !FAULTS.has(name))
   if (unknown.length > 0 || names.length === 0)
-    throw new TornadeError('usage', `--faults ${clean(text)}: there is no such fault; --list names them`)
+    throw new TornadeError('usage', `${option} ${clean(text)}: there is no such fault; --list names them`)
   return names
 }
 
@@ -187,15 +194,11 @@ function list(): string {
 }
 
 /** A summary of at most 80 columns; of broken worlds, the commands that play them again. */
-function describe(
-  outcomes: readonly Outcome[],
-  seeds: readonly number[],
-  faults: readonly string[] | null,
-): string {
+function describe(outcomes: readonly Outcome[], seeds: readonly number[], choice: Choice): string {
   const results = outcomes.flatMap(({ result }) => (result ? [result] : []))
   const broken = outcomes.filter(outcome => !isKept(outcome))
   const lines = [summary(results), '', ...faultTable(results), '']
-  for (const outcome of broken.slice(0, SHOWN)) lines.push(...explain(outcome, faults, seeds.length === 1))
+  for (const outcome of broken.slice(0, SHOWN)) lines.push(...explain(outcome, choice, seeds.length === 1))
   if (broken.length > SHOWN)
     lines.push(
       wrapped(
@@ -241,12 +244,9 @@ function faultTable(results: readonly SoakResult[]): string[] {
     : []
 }
 
-function explain(
-  { seed, result, error }: Outcome,
-  faults: readonly string[] | null,
-  timeline: boolean,
-): string[] {
-  const again = `npx tornade soak --seed ${seed}${faults ? ` --faults ${faults.join(',')}` : ''}`
+function explain({ seed, result, error }: Outcome, choice: Choice, timeline: boolean): string[] {
+  const chosen = Object.entries(choice).map(([name, faults]) => ` --${name} ${faults.join(',')}`)
+  const again = `npx tornade soak --seed ${seed}${chosen.join('')}`
   if (!result)
     return [`seed ${seed} came to no end:`, wrapped(clean(error ?? '', 600), 2).trimEnd(), `  ${again}`, '']
   const shown = result.broken.slice(0, timeline ? result.broken.length : 4)

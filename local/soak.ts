@@ -34,6 +34,8 @@ const SETTLED_MS = 15 * MINUTE
 export interface SoakOptions {
   /** All of these strike instead of a choice; names of FAULTS. */
   readonly faults?: readonly string[]
+  /** These do not strike, unless `faults` has them. */
+  readonly except?: readonly string[]
   readonly wiring?: Wiring
   readonly timeline?: boolean
   /** Makes another system of it, for whoever wants to see a promise broken. */
@@ -72,7 +74,7 @@ export interface SoakPlan {
 
 export async function soak(seed: number, options: SoakOptions = {}): Promise<SoakResult> {
   const { variant, wiring } = options
-  const plan = planOf(seed, options.faults)
+  const plan = planOf(seed, options)
   const secret = `hush-hush-${hex(`secret ${seed}`, 16)}`
   let world: World | null = null
   const present = () => world!
@@ -136,8 +138,8 @@ export async function soak(seed: number, options: SoakOptions = {}): Promise<Soa
 }
 
 /** Everything that is drawn from the seed before the world begins. */
-export function planOf(seed: number, names?: readonly string[]): SoakPlan {
-  return { config: configOf(seed), faults: faultsOf(seed, names), jobs: jobsOf(seed) }
+export function planOf(seed: number, options: Pick<SoakOptions, 'faults' | 'except'> = {}): SoakPlan {
+  return { config: configOf(seed), faults: faultsOf(seed, options), jobs: jobsOf(seed) }
 }
 
 function configOf(seed: number): Config {
@@ -158,9 +160,13 @@ function configOf(seed: number): Config {
   }
 }
 
-function faultsOf(seed: number, names?: readonly string[]): FaultOrder[] {
+function faultsOf(
+  seed: number,
+  { faults, except = [] }: Pick<SoakOptions, 'faults' | 'except'>,
+): FaultOrder[] {
   const dice = new Dice(seed, 'faults')
-  const chosen = names ?? dice.some([...FAULTS.keys()], dice.whole(5, 10))
+  const pool = [...FAULTS.keys()].filter(name => !except.includes(name))
+  const chosen = faults ?? dice.some(pool, dice.whole(5, 10))
   return chosen.map(name => {
     const own = new Dice(seed, `order ${name}`)
     const length = own.between(30 * MINUTE, BUSY_MS)
