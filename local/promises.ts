@@ -169,7 +169,7 @@ export class Promises {
     const { clock, compute, github, tickets } = this.#attached
     const since = clock.now() - TWO_SWEEPS_MS
     for (const { name, status } of github.runners()) {
-      const tasks = compute.tasksOf(runnerOf(name, this.#config.marker) ?? name)
+      const tasks = compute.tasksOf(this.#nameOf(name))
       if (tasks.length > 0 && tasks.every(({ stoppedAt }) => stoppedAt !== null && stoppedAt < since))
         this.#break('nothing-left', `the registration ${name} (${status}) outlives its runner`)
     }
@@ -257,21 +257,30 @@ export class Promises {
 
   // one-runner
 
-  /** Runners that wait at GitHub for the same job. A busy one has found its job already. */
+  /**
+   * Runners that wait at GitHub for the same job. A busy one has found its job already, and the JIT config of one whose
+   * task has stopped can be used by nobody.
+   */
   async #checkRegistrations(name: string): Promise<void> {
-    const { github, ledger } = this.#attached
-    const own = runnerOf(name, this.#config.marker) ?? name
-    const key = jobKeyOf(own)
-    const same: string[] = []
+    const { compute, github, ledger } = this.#attached
+    const key = jobKeyOf(this.#nameOf(name))
+    const same = new Set<string>()
     for (const other of github.runners()) {
-      const runner = runnerOf(other.name, this.#config.marker) ?? other.name
+      const runner = this.#nameOf(other.name)
       if (other.status === 'busy' || jobKeyOf(runner) !== key) continue
+      const tasks = compute.tasksOf(runner)
+      if (tasks.length > 0 && tasks.every(({ stoppedAt }) => stoppedAt !== null)) continue
       const item = await ledger.runners.get(runner)
       // Another job has it by now.
-      if (item?.registration?.name === other.name && item.for !== null && item.for !== key) continue
-      same.push(other.name)
+      if (item && item.for !== null && item.for !== key) continue
+      same.add(runner)
     }
-    if (same.length > 1) this.#break('one-runner', `job ${key} has the registrations ${same.join(', ')}`)
+    if (same.size > 1) this.#break('one-runner', `job ${key} has the live runners ${[...same].join(', ')}`)
+  }
+
+  /** The ledger's name of a runner, from the one that GitHub shows. */
+  #nameOf(registered: string): string {
+    return runnerOf(registered, this.#config.marker) ?? registered
   }
 
   // ends, and the recorded cause
