@@ -75,8 +75,8 @@ describe('a burst', () => {
     expect(ended.filter(({ completed }) => completed?.conclusion === 'success')).toHaveLength(count)
     expect(await leftovers(s)).toEqual([])
     const started = (await runners(s.world)).length
-    // Those that are started because another job took the one before come later, and are few.
-    expect(started).toBeLessThanOrEqual(count + 10)
+    // A runner whose job found another one is let go at once, though news that a third job needs it may be under way.
+    expect(started).toBeLessThanOrEqual(count * 1.02 + 3)
     const last = (launchedAt.toSorted((a, b) => a - b)[count - 1]! - START) / SECOND
     const seconds = `last launch after ${last.toFixed(1)} s, bound ${bound(count).toFixed(1)} s`
     process.stderr.write(`burst of ${count}: ${seconds}, ${started} runners, ${refused()} calls refused\n`)
