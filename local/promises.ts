@@ -13,6 +13,7 @@ import type { Fields, Log, Ports } from '../functions/ports.ts'
 import { proxy } from './around.ts'
 import type { TaskView } from './compute.ts'
 import type { JobView } from './github.ts'
+import { assignedJob } from './github-jobs.ts'
 import type { World } from './world.ts'
 
 export const PROMISES = {
@@ -455,13 +456,14 @@ export class Promises {
 /** tornade.yml, read once more: repositories, full refs and events by name; a fork and what is not named never. */
 function mayUse({ roles }: Config, { job }: JobView, role: string): boolean {
   const rule = Object.hasOwn(roles, role) ? roles[role]! : null
-  if (!rule || job.headRepositoryId !== job.repository.id) return false
-  const refs = rule.refs.length > 0 ? rule.refs : [`refs/heads/${job.repository.defaultBranch}`]
+  const { ref, refProtected, followsRepositoryId } = assignedJob(job)
+  const { id, name, defaultBranch } = job.repository
+  if (!rule || job.headRepositoryId !== id || followsRepositoryId !== id) return false
+  const refs = rule.refs.length > 0 ? rule.refs : [`refs/heads/${defaultBranch}`]
   const events = rule.events.length > 0 ? rule.events : ['push', 'workflow_dispatch', 'schedule']
+  const named = rule.repositories.some(known => known.toLowerCase() === name.toLowerCase())
   return (
-    rule.repositories.some(name => name.toLowerCase() === job.repository.name.toLowerCase()) &&
-    refs.includes(`refs/heads/${job.headBranch}`) &&
-    events.includes(job.event)
+    named && refs.includes(ref) && events.includes(job.event) && (refProtected || rule.protected === false)
   )
 }
 

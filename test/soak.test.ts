@@ -3,11 +3,10 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { soakCommand } from '../cli/soak.ts'
 import { DEFAULT_CONFIG } from '../functions/config.ts'
-import { jobKeyOf } from '../functions/core/plan.ts'
 import { proxy } from '../local/around.ts'
 import { FAULTS } from '../local/faults/catalogue.ts'
 import { MINUTE } from '../local/faults/fault.ts'
-import { PROMISES, type PromiseName, type RoleUse } from '../local/promises.ts'
+import { PROMISES, type PromiseName } from '../local/promises.ts'
 import { planOf, type SoakOptions, START, soak, type Variant } from '../local/soak.ts'
 import { readWiring } from '../local/wiring.ts'
 
@@ -64,7 +63,10 @@ describe('a fault', () => {
     // One that another one always comes before is ordered alone.
     for (const { name } of faults.filter(({ struck }) => struck === 0)) {
       const alone = await Promise.all([1, 2, 3, 4].map(seed => play(seed, { faults: [name] })))
-      expect({ name, struck: alone.some(world => world.faults[0]!.struck > 0) }).toEqual({ name, struck: true })
+      expect({ name, struck: alone.some(world => world.faults[0]!.struck > 0) }).toEqual({
+        name,
+        struck: true,
+      })
     }
   })
 
@@ -83,7 +85,12 @@ describe('a fault', () => {
   })
 })
 
-const ROLES = { repositories: ['acme/r1', 'acme/r2', 'acme/r3', 'acme/r4', 'acme/r5'] }
+const EVERYBODY = {
+  repositories: ['acme/r1', 'acme/r2', 'acme/r3', 'acme/r4', 'acme/r5'],
+  refs: ['refs/heads/main', 'refs/heads/feature', 'refs/pull/1/merge'],
+  events: ['push', 'pull_request'],
+  protected: false,
+}
 
 /** Systems that each break one promise, made of the right one at its seams. */
 const VARIANTS: Readonly<Record<PromiseName, Variant>> = {
@@ -142,27 +149,8 @@ const VARIANTS: Readonly<Record<PromiseName, Variant>> = {
     config: config => ({ ...config, limits: { ...config.limits, runners: 100, perRepository: 100 } }),
   },
   roles: {
-    // Everybody may use the role, and whoever is started with it has it.
-    config: config => ({
-      ...config,
-      roles: {
-        deploy: {
-          ...ROLES,
-          refs: ['refs/heads/main', 'refs/heads/feature'],
-          events: ['push', 'pull_request'],
-        },
-      },
-    }),
-    ports: (ports, _, world) => ({
-      ...ports,
-      compute: proxy(ports.compute, {
-        start: async request => {
-          const { runner, role } = request
-          if (role !== null) (world().roleUses as RoleUse[]).push({ runner, jobKey: jobKeyOf(runner), role })
-          return ports.compute.start(request)
-        },
-      }),
-    }),
+    // Everybody may use the role, the guard on the runner says so too.
+    config: config => ({ ...config, roles: { deploy: EVERYBODY } }),
   },
 }
 
