@@ -10,6 +10,7 @@ import {
   admit,
   type Bill,
   billOf,
+  forgo,
   type HeadTerms,
   isAnyoneWaiting,
   leave,
@@ -79,6 +80,8 @@ interface Asking {
 /** What the gate must be told once the batch is done. */
 interface Aftermath {
   readonly leaving: string[]
+  /** Those that leave before anything was asked of AWS or GitHub. */
+  readonly forgone: string[]
   /** What those cost of them that were started. */
   readonly bills: Map<string, Bill>
   readonly stepBacks: { readonly request: PlaceRequest; readonly notBefore: number }[]
@@ -114,6 +117,7 @@ export function launch(
     const capacity: Capacity = { breakers: admission.gate.breakers, probed: new Set() }
     const aftermath: Aftermath = {
       leaving: [],
+      forgone: [],
       bills: new Map(),
       stepBacks: [],
       pauses: [],
@@ -135,7 +139,7 @@ export function launch(
           const candidate =
             byRunner.get(holder.runner)?.candidate ?? (await headCandidate(holder.jobKey, holder.runner))
           if (candidate) await start(candidate, holder.already, invocation, capacity, aftermath)
-          else await drop(holder.runner, holder.already, aftermath)
+          else await forgoPlace(holder.runner, holder.already, aftermath)
         }),
       ),
       ...admission.denied.map(({ runner, jobKey, reason, message, notBefore }) =>
@@ -359,7 +363,7 @@ export function launch(
         aftermath.messages.push(delayed({ kind: 'resume', jobKey: candidate.request.key }, claimed!.until))
         return
       case 'not-needed':
-        return drop(candidate.runner, already, aftermath)
+        return forgoPlace(candidate.runner, already, aftermath)
       case 'claimed': {
         const { job, claim: won, resumed } = claimed!
         return finish(
@@ -429,6 +433,12 @@ export function launch(
     } else aftermath.leaving.push(candidate.runner)
   }
 
+  /** A place that was not used. One that was given before may have been. */
+  async function forgoPlace(runner: string, already: boolean, aftermath: Aftermath): Promise<void> {
+    if (already) return drop(runner, already, aftermath)
+    aftermath.forgone.push(runner)
+  }
+
   /** A place that nobody needs is given back, unless a runner lives on it. */
   async function drop(runner: string, already: boolean, aftermath: Aftermath): Promise<void> {
     const live = already ? await ledger.runners.get(runner) : undefined
@@ -456,14 +466,14 @@ export function launch(
   }
 
   async function settle(
-    { leaving, bills, stepBacks, pauses, messages, reports }: Aftermath,
+    { leaving, forgone, bills, stepBacks, pauses, messages, reports }: Aftermath,
     gate: Gate,
   ): Promise<void> {
     let latest = gate
     const isNews = report(gate.breakers, reports) !== gate.breakers
-    if (leaving.length + stepBacks.length + pauses.length > 0 || isNews) {
+    if (leaving.length + forgone.length + stepBacks.length + pauses.length > 0 || isNews) {
       const changed = await changeGate(ledger, current => {
-        let next = leave(current, leaving, bills)
+        let next = forgo(leave(current, leaving, bills), forgone)
         for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore)
         for (const { scope, until } of pauses) next = pause(next, scope, until)
         return { gate: { ...next, breakers: report(next.breakers, reports) } }
@@ -471,7 +481,7 @@ export function launch(
       latest = changed.gate
     }
     const came = await refillGate(ports, config, latest)
-    if (came || (leaving.length > 0 && isAnyoneWaiting(latest)))
+    if (came || (leaving.length + forgone.length > 0 && isAnyoneWaiting(latest)))
       messages.push({ body: { kind: 'wake' } satisfies LaunchMessage })
     if (messages.length > 0) await queues.send('launch', messages)
   }

@@ -21,7 +21,7 @@ import {
   withCleaning,
   withCost,
 } from './core/lifecycle.ts'
-import { jobFor, pairAnew } from './core/pairing.ts'
+import { jobFor, type Pair, pairAnew } from './core/pairing.ts'
 import { jobKeyOf, runnerOf } from './core/plan.ts'
 import { isReclaim, lostForCapacity, stopWords } from './core/stops.ts'
 import type { GitHubRunnerRef, Job, JobEvent, JobRequest, Runner, RunnerEvent } from './core/types.ts'
@@ -51,6 +51,8 @@ const LISTENER_GRACE_SECONDS = 90
 const ARMING_SECONDS = 5
 /** Open jobs of a repository that are looked at when runners are paired anew, oldest first. */
 const NEIGHBOURS = 500
+/** Looks for a free runner before another one is started: in a crowd others take what was found. */
+const PAIRINGS = 10
 /** A runner ends by itself when it has been idle for too long; whatever lives longer is ended. */
 const OVERDUE_MS = 60_000
 
@@ -180,19 +182,28 @@ export function lifecycle(
     cause: 'retry' | 'replacement',
     served?: string,
   ): Promise<void> {
-    const job = await ledger.jobs.get(jobKey)
-    if (!job || !needsRunner(job) || job.runner !== lost) return
-    const { runners, jobs } = await neighbours(job.request.repository.id)
-    const pairs = pairAnew(
-      job,
-      jobs.filter(({ key }) => key !== served),
-      runners.filter(({ name }) => name !== lost),
-    )
-    log.info('a job lost its runner', { job: jobKey, runner: lost, cause, swaps: pairs?.length ?? 0 })
-    for (const pairing of pairs ?? []) {
-      if (!(await pair(pairing.job, pairing.runner))) return launchAgain(jobKey, lost, cause)
+    for (let tries = 0; tries < PAIRINGS; tries++) {
+      const job = await ledger.jobs.get(jobKey)
+      if (!job || !needsRunner(job) || job.runner !== lost) return
+      const { runners, jobs } = await neighbours(job.request.repository.id)
+      const pairs = pairAnew(
+        job,
+        jobs.filter(({ key }) => key !== served),
+        runners.filter(({ name }) => name !== lost),
+      )
+      log.info('a job lost its runner', { job: jobKey, runner: lost, cause, swaps: pairs?.length ?? 0 })
+      if (!pairs) break
+      if (await pairAll(pairs)) return
     }
-    if (!pairs) await launchAgain(jobKey, lost, cause)
+    await launchAgain(jobKey, lost, cause)
+  }
+
+  /** One swap after the other; false when somebody was faster at one of them, and the rest is as it was. */
+  async function pairAll(pairs: readonly Pair[]): Promise<boolean> {
+    for (const pairing of pairs) {
+      if (!(await pair(pairing.job, pairing.runner))) return false
+    }
+    return true
   }
 
   /** Finds a use for a runner that its job does not need, or lets it go. */

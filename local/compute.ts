@@ -81,12 +81,19 @@ const DESCRIBED_MS = 3_600_000
 /** `stopTimeout` of the task definitions: from SIGTERM to SIGKILL. */
 const STOP_TIMEOUT_MS = 120_000
 
-interface Task {
+/** What became of a start request. Times are milliseconds since 1970. */
+export interface TaskView {
   readonly request: StartRequest
-  readonly id: string
   readonly providerId: string
   readonly ticketKey: string
   readonly createdAt: number
+  readonly pullStartedAt: number | null
+  readonly startedAt: number | null
+  readonly stoppedAt: number | null
+}
+
+interface Task extends TaskView {
+  readonly id: string
   readonly fate: Fate | null
   pullStartedAt: number | null
   pullStoppedAt: number | null
@@ -104,9 +111,9 @@ export class LocalCompute implements Compute {
   readonly #options: ComputeOptions
   readonly #byToken = new Map<string, Task>()
   readonly #byProviderId = new Map<string, Task>()
+  readonly #byRunner = new Map<string, Task[]>()
   readonly #refusals = new Map<string, StartFailure>()
-  /** Provider ids of those that have not stopped. */
-  readonly #running = new Set<string>()
+  readonly #liveTasks = new Set<Task>()
 
   constructor(options: ComputeOptions) {
     this.#options = options
@@ -114,7 +121,22 @@ export class LocalCompute implements Compute {
 
   /** Tasks and builds that have not stopped. */
   get live(): number {
-    return this.#running.size
+    return this.#liveTasks.size
+  }
+
+  /** Every task and build, in the order in which they were asked for. */
+  *tasks(): Generator<TaskView> {
+    yield* this.#byToken.values()
+  }
+
+  /** Of those the ones that have not stopped. */
+  *liveTasks(): Generator<TaskView> {
+    yield* this.#liveTasks
+  }
+
+  /** Those that were started for a runner; more than one is one too many. */
+  tasksOf(runner: string): readonly TaskView[] {
+    return this.#byRunner.get(runner) ?? []
   }
 
   async start(request: StartRequest): Promise<StartOutcome> {
@@ -145,7 +167,7 @@ export class LocalCompute implements Compute {
   }
 
   async list(): Promise<readonly string[]> {
-    return [...this.#running]
+    return [...this.#liveTasks].map(({ providerId }) => providerId)
   }
 
   #refuse(request: StartRequest): StartFailure | null {
@@ -177,7 +199,8 @@ export class LocalCompute implements Compute {
     }
     this.#byToken.set(request.token, task)
     this.#byProviderId.set(task.providerId, task)
-    this.#running.add(task.providerId)
+    this.#byRunner.set(request.runner, [...(this.#byRunner.get(request.runner) ?? []), task])
+    this.#liveTasks.add(task)
     this.#after(task, 'provision', () => this.#pull(task))
     return task
   }
@@ -274,7 +297,7 @@ export class LocalCompute implements Compute {
   #end(task: Task): void {
     this.#after(task, 'stop', () => {
       task.stoppedAt = this.#options.clock.now()
-      this.#running.delete(task.providerId)
+      this.#liveTasks.delete(task)
       this.#emit(task)
       // Nothing asks for a stopped task again but its token, which ECS forgets in time as well.
       task.runner = null

@@ -7,6 +7,7 @@
  * - JavaScript cannot be stopped from outside. After its timeout an invocation counts as failed and its result is
  *   ignored, but what it still does (a port call, say) takes effect; Lambda would have ended the sandbox.
  */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHash } from 'node:crypto'
 import type { APIGatewayProxyEventV2, Context, ScheduledEvent } from 'aws-lambda'
 import type { LocalClock } from './clock.ts'
@@ -95,7 +96,8 @@ export class LocalFunction {
 
   async #run(context: Context, event: unknown): Promise<unknown> {
     try {
-      return json(await this.#handler(json(event) as never, context))
+      const handle = () => this.#handler(json(event) as never, context)
+      return json(await invocations.run(context.awsRequestId, handle))
     } catch (error) {
       const { name, message } =
         error instanceof Error ? error : { name: typeof error, message: String(error) }
@@ -129,6 +131,13 @@ export class LocalFunction {
       succeed: noCallbacks,
     }
   }
+}
+
+const invocations = new AsyncLocalStorage<string>()
+
+/** Request id of the invocation on whose behalf this code runs; undefined outside of any. */
+export function currentInvocation(): string | undefined {
+  return invocations.getStore()
 }
 
 function noCallbacks(): never {

@@ -43,7 +43,12 @@ export class LocalTickets implements Tickets {
 
   /** Tickets that hold a JIT config. */
   get waiting(): number {
-    return [...this.#tickets.keys()].filter(key => this.#live(key)?.encodedJitConfig != null).length
+    return this.held().length
+  }
+
+  /** Their keys. */
+  held(): string[] {
+    return [...this.#tickets.keys()].filter(key => this.#live(key)?.encodedJitConfig != null)
   }
 
   #live(ticketKey: string): Ticket | undefined {

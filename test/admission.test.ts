@@ -249,7 +249,14 @@ describe("GitHub's pace", () => {
     const { admitted, denied, wakeAt } = fill(EMPTY_GATE, crowd, ROOMY)
     expect(admitted).toHaveLength(JIT_CONFIGS_PER_MINUTE)
     expect(denied[0]).toMatchObject({ reason: 'github-pace', notBefore: null })
-    expect(wakeAt).toBe(at(65))
+    expect(wakeAt).toBe(at(61))
+  })
+
+  it('is not spent by a job that was not started', () => {
+    const full = fill(EMPTY_GATE, many(JIT_CONFIGS_PER_MINUTE), ROOMY)
+    const back = stepBack(full.gate, many(1)[0]!, at(5))
+    expect(fill(back, [ask(9999)], ROOMY).admitted).toHaveLength(1)
+    expect(fill(full.gate, [ask(9999)], ROOMY).admitted).toHaveLength(0)
   })
 
   it('is never exceeded: no more than 180 in any 60 seconds', () => {

@@ -45,7 +45,7 @@ describe('among repositories', () => {
     const queuedAt = s.world.clock.now()
     await untilQuiet(s)
     expect(await leftovers(s)).toEqual([])
-    expect(s.peak.total).toBe(20)
+    expect(s.promises.peak.total).toBe(20)
     const ofTwo = (await runners(s.world)).filter(({ launch }) => launch?.repository.id === 2)
     const ofOne = (await runners(s.world)).filter(({ launch }) => launch?.repository.id === 1)
     const started = (await jobs(s.world)).filter(({ request }) => request.repository.id === 2)

@@ -375,8 +375,8 @@ describe('limits', () => {
     for (let id = 1; id <= 60; id++) s.world.github.queue(job(id, { repository: repository(1 + (id % 3)) }))
     await untilQuiet(s)
     expect(await leftovers(s)).toEqual([])
-    expect(s.peak.total).toBe(8)
-    expect(Math.max(...s.peak.perRepository.values())).toBeLessThanOrEqual(5)
+    expect(s.promises.peak.total).toBe(8)
+    expect(Math.max(...s.promises.peak.perRepository.values())).toBeLessThanOrEqual(5)
   })
 
   it('make the others wait, and a waiting job says why', async () => {
@@ -722,6 +722,26 @@ describe('GitHub', () => {
     expect(s.world.github.checks[0]?.summary).toContain('Resource not accessible by integration')
     const [only] = await runners(s.world)
     expect(only).toMatchObject({ launch: { jobKey: '1-1' }, cost: expect.anything() })
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('that will not register a runner frees its place when the task has stopped, not before', async () => {
+    const s = await stack({
+      config: { limits: { runners: 1 } },
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          createJitConfig: async (scope, name, labels) =>
+            name === 'tornade-1-1-1'
+              ? { outcome: 'failed', message: 'Resource not accessible by integration' }
+              : ports.github.createJitConfig(scope, name, labels),
+        }),
+      }),
+    })
+    s.world.github.queue(job(1))
+    s.world.clock.after(SECOND, () => s.world.github.queue(job(2)))
+    await untilQuiet(s)
+    expect(await jobOf(s.world, '2-1')).toMatchObject({ completed: { conclusion: 'success' } })
     expect(await leftovers(s)).toEqual([])
   })
 })

@@ -24,6 +24,7 @@ import {
   type Denial,
   earliest,
   type Hopeless,
+  PACE,
   Round,
   STARTS,
   type Why,
@@ -194,13 +195,21 @@ export function leave(
 
 /** Puts a job that had its place back in line; nothing was started on it, and it holds nothing until `notBefore`. */
 export function stepBack(gate: Gate, request: PlaceRequest, notBefore: number): Gate {
-  const { runner, repositoryId } = request
-  const holder = gate.holders[runner]
-  const left = leave(gate, [runner])
-  const slots = gate.starts[repositoryId]
-  const starts =
-    holder && slots ? { ...gate.starts, [repositoryId]: uncounted(slots, STARTS, holder.since) } : gate.starts
-  return { ...left, starts, waiting: enqueue(left.waiting, request, notBefore) }
+  const left = forgo(gate, [request.runner])
+  return { ...left, waiting: enqueue(left.waiting, request, notBefore) }
+}
+
+/** Gives places back that came to nothing: they are no starts, and GitHub was not asked for anything either. */
+export function forgo(gate: Gate, runners: readonly string[]): Gate {
+  let { pace, starts } = gate
+  for (const runner of runners) {
+    const holder = gate.holders[runner]
+    if (!holder) continue
+    pace = uncounted(pace, PACE, holder.since)
+    const slots = starts[holder.repository]
+    if (slots) starts = { ...starts, [holder.repository]: uncounted(slots, STARTS, holder.since) }
+  }
+  return { ...leave(gate, runners), pace, starts }
 }
 
 /** Nothing of `scope` is started before `until`. */

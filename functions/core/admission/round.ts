@@ -54,7 +54,8 @@ export interface Unaffordable {
  * https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
  */
 export const JIT_CONFIGS_PER_MINUTE = 170
-const PACE: SlotWindow = { slotMs: 5_000, windowMs: 60_000 }
+/** Short slots, because all of the oldest one must be over before any of it may be asked for again. */
+export const PACE: SlotWindow = { slotMs: 1_000, windowMs: 60_000 }
 /** Slots as long as keep a busy gate small: thirteen of them for each repository that has a limit. */
 export const STARTS: SlotWindow = { slotMs: 300_000, windowMs: 3_600_000 }
 /** SQS delays a message by 15 minutes at most; who waits longer is woken in between. */

@@ -1,0 +1,290 @@
+/** `tornade soak`: many seeded worlds with faults, each held against what tornade promises. */
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { Worker } from 'node:worker_threads'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
+import { TornadeError } from '../functions/core/errors.ts'
+import { clean } from '../functions/core/text.ts'
+import { FAULTS } from '../local/faults/catalogue.ts'
+import { PROMISES } from '../local/promises.ts'
+import { type SoakResult, START, soak } from '../local/soak.ts'
+import { EXIT, type Io } from './io.ts'
+import type { WorkerAnswer, WorkerOrder } from './soak-worker.ts'
+import { wrapped } from './text.ts'
+
+const HELP = `Usage: tornade soak [OPTION…]
+
+Plays simulated days with faults, each drawn from a number, its seed: lost and
+doubled deliveries, crashes at any call, no capacity, hung runners, and more.
+Afterwards each world is held against what tornade promises.
+
+  --seeds N        how many worlds (default: 40), from seed 1 on
+  --fresh          other seeds than ever before; says from which one on
+  --seed S[,S…]    these seeds alone; a single one prints what happened to the
+                   jobs and runners of a broken promise
+  --faults A,B     all of these faults in every world, instead of a choice
+  --except A,B     a choice of all faults but these
+  --list           names the faults and the promises
+  --json           one JSON document on stdout
+
+Exit code: 0 all promises were kept; 1 one was broken; 2 unusable input.
+`
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const SEEDS = 40
+/** Seeds are whole numbers below this, so that they are short to type. */
+const LARGEST_SEED = 2 ** 31
+/** Broken promises that are printed at length. */
+const SHOWN = 10
+const TIMELINE_LINES = 400
+
+type Choice = WorkerOrder['choice']
+
+/** A world, or why it came to no end. */
+interface Outcome {
+  readonly seed: number
+  readonly result: SoakResult | null
+  readonly error: string | null
+}
+
+export async function soakCommand(argv: readonly string[], io: Io): Promise<number> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      seeds: { type: 'string' },
+      seed: { type: 'string' },
+      fresh: { type: 'boolean', default: false },
+      faults: { type: 'string' },
+      except: { type: 'string' },
+      list: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help || values.list) {
+    io.stdout(values.help ? HELP : list())
+    return EXIT.good
+  }
+  if (values.seed !== undefined && (values.seeds !== undefined || values.fresh))
+    throw new TornadeError('usage', '--seed says which worlds; leave --seeds and --fresh out')
+  const choice: Choice = {
+    ...(values.faults === undefined ? {} : { faults: faultNames('--faults', values.faults) }),
+    ...(values.except === undefined ? {} : { except: faultNames('--except', values.except) }),
+  }
+  const seeds =
+    values.seed === undefined
+      ? range(values.fresh ? freshSeed() : 1, values.seeds)
+      : values.seed.split(',').map(text => wholeNumber('--seed', text))
+  if (values.fresh) io.stderr(`seeds ${seeds[0]} to ${seeds.at(-1)}\n`)
+  const outcomes = seeds.length === 1 ? [await one(seeds[0]!, choice)] : await many(seeds, choice, io)
+  const kept = outcomes.length === seeds.length && outcomes.every(isKept)
+  if (values.json) io.stdout(`${JSON.stringify({ worlds: outcomes.length, outcomes }, null, 2)}\n`)
+  else io.stdout(describe(outcomes, seeds, choice))
+  return kept ? EXIT.good : EXIT.no
+}
+
+async function one(seed: number, choice: Choice): Promise<Outcome> {
+  const result = await soak(seed, { ...choice, timeline: true })
+  return { seed, result, error: null }
+}
+
+/**
+ * All of the seeds on all cores. A thread that dies takes the world with it that it played, and no other.
+ * @returns what there is so far when somebody interrupts it
+ */
+async function many(seeds: readonly number[], choice: Choice, io: Io): Promise<Outcome[]> {
+  const left = [...seeds].reverse()
+  const outcomes: Outcome[] = []
+  const workers = new Set<Worker>()
+  let interrupted = false
+  const interrupt = () => {
+    interrupted = true
+    for (const worker of workers) void worker.terminate()
+  }
+  process.once('SIGINT', interrupt)
+  const add = (outcome: Outcome) => {
+    outcomes.push(outcome)
+    const broken = outcomes.filter(item => !isKept(item)).length
+    if (io.interactive) io.stderr(`\r${outcomes.length} of ${seeds.length} worlds, ${broken} broken `)
+  }
+  const threads = Math.min(availableParallelism(), seeds.length)
+  await Promise.all(
+    Array.from({ length: threads }, async () => {
+      while (left.length > 0 && !interrupted) await thread(left, choice, workers, add)
+    }),
+  )
+  process.removeListener('SIGINT', interrupt)
+  if (io.interactive) io.stderr('\r\u001b[K')
+  if (interrupted) io.stderr(`interrupted after ${outcomes.length} of ${seeds.length} worlds\n`)
+  return outcomes.sort((a, b) => seeds.indexOf(a.seed) - seeds.indexOf(b.seed))
+}
+
+/** Plays seeds in a thread of its own until none is left or it dies. */
+function thread(
+  left: number[],
+  choice: Choice,
+  workers: Set<Worker>,
+  add: (outcome: Outcome) => void,
+): Promise<void> {
+  const order: WorkerOrder = { root: ROOT, region: DEFAULT_CONFIG.region, choice }
+  const worker = new Worker(new URL('./soak-worker.ts', import.meta.url), { workerData: order })
+  workers.add(worker)
+  let playing: number | undefined
+  let died: string | null = null
+  const next = () => {
+    playing = left.pop()
+    if (playing === undefined) void worker.terminate()
+    else worker.postMessage(playing)
+  }
+  worker.on('message', ({ result }: WorkerAnswer) => {
+    playing = undefined
+    add({ seed: result.seed, result, error: null })
+    next()
+  })
+  worker.on('error', (error: Error) => {
+    died = error.stack ?? error.message
+  })
+  next()
+  return new Promise(resolve => {
+    worker.on('exit', () => {
+      workers.delete(worker)
+      if (died !== null && playing !== undefined) add({ seed: playing, result: null, error: died })
+      resolve()
+    })
+  })
+}
+
+function isKept({ result }: Outcome): boolean {
+  return result !== null && result.broken.length === 0
+}
+
+function range(first: number, count: string | undefined): number[] {
+  const length = count === undefined ? SEEDS : wholeNumber('--seeds', count)
+  if (length < 1) throw new TornadeError('usage', '--seeds is at least 1')
+  return Array.from({ length }, (_, index) => first + index)
+}
+
+function freshSeed(): number {
+  return Math.floor(Math.random() * (LARGEST_SEED / 2))
+}
+
+function wholeNumber(option: string, text: string): number {
+  const number = Number(text)
+  if (!/^\d{1,10}$/.test(text) || number >= LARGEST_SEED)
+    throw new TornadeError(
+      'usage',
+      `${option} ${clean(text)}: a whole number below ${LARGEST_SEED} is needed`,
+    )
+  return number
+}
+
+function faultNames(option: string, text: string): string[] {
+  const names = text.split(',').filter(name => name !== '')
+  const unknown = names.filter(name => !FAULTS.has(name))
+  if (unknown.length > 0 || names.length === 0)
+    throw new TornadeError('usage', `${option} ${clean(text)}: there is no such fault; --list names them`)
+  return names
+}
+
+function list(): string {
+  const lines = [...FAULTS.values()].map(({ name, about }) => wrapped(about, 24, `  ${name}`))
+  const promises = Object.entries(PROMISES).map(([name, about]) => wrapped(about, 24, `  ${name}`))
+  return ['Faults\n', ...lines, '\nPromises\n', ...promises].join('')
+}
+
+/** A summary of at most 80 columns; of broken worlds, the commands that play them again. */
+function describe(outcomes: readonly Outcome[], seeds: readonly number[], choice: Choice): string {
+  const results = outcomes.flatMap(({ result }) => (result ? [result] : []))
+  const broken = outcomes.filter(outcome => !isKept(outcome))
+  const lines = [summary(results), '', ...faultTable(results), '']
+  for (const outcome of broken.slice(0, SHOWN)) lines.push(...explain(outcome, choice, seeds.length === 1))
+  if (broken.length > SHOWN)
+    lines.push(
+      wrapped(
+        `… and the seeds ${broken
+          .slice(SHOWN)
+          .map(({ seed }) => seed)
+          .join(', ')}`,
+        0,
+      ),
+    )
+  lines.push(
+    broken.length === 0 ? `All promises were kept in ${outcomes.length} worlds.` : verdict(outcomes, broken),
+    '',
+  )
+  return lines.join('\n')
+}
+
+function summary(results: readonly SoakResult[]): string {
+  const states = new Map<string, number>()
+  for (const { stats } of results)
+    for (const [state, count] of Object.entries(stats.states))
+      states.set(state, (states.get(state) ?? 0) + count)
+  const jobs = results.reduce((sum, result) => sum + result.jobs, 0)
+  const runners = results.reduce((sum, { stats }) => sum + stats.runners, 0)
+  const ended = [...states].sort(([, a], [, b]) => b - a).map(([state, count]) => `${count} ${state}`)
+  return wrapped(`${jobs} jobs on ${runners} runners: ${ended.join(', ')}`, 0).trimEnd()
+}
+
+function faultTable(results: readonly SoakResult[]): string[] {
+  const counts = new Map<string, { worlds: number; struck: number }>()
+  for (const { name, struck } of results.flatMap(result => result.faults)) {
+    const count = counts.get(name) ?? { worlds: 0, struck: 0 }
+    counts.set(name, { worlds: count.worlds + 1, struck: count.struck + struck })
+  }
+  const rows = [...FAULTS.keys()].flatMap(name => {
+    const count = counts.get(name)
+    return count
+      ? [`${name.padEnd(24)}${String(count.worlds).padStart(8)}${String(count.struck).padStart(10)}`]
+      : []
+  })
+  return rows.length > 0
+    ? [`${'fault'.padEnd(24)}${'worlds'.padStart(8)}${'struck'.padStart(10)}`, ...rows]
+    : []
+}
+
+function explain({ seed, result, error }: Outcome, choice: Choice, timeline: boolean): string[] {
+  const chosen = Object.entries(choice).map(([name, faults]) => ` --${name} ${faults.join(',')}`)
+  const again = `npx tornade soak --seed ${seed}${chosen.join('')}`
+  if (!result)
+    return [`seed ${seed} came to no end:`, wrapped(clean(error ?? '', 600), 2).trimEnd(), `  ${again}`, '']
+  const shown = result.broken.slice(0, timeline ? result.broken.length : 4)
+  const lines = [
+    `seed ${seed}`,
+    ...shown.map(({ promise, what }) => wrapped(clean(what, 400), 16, `  ${promise}`).trimEnd()),
+    ...(shown.length < result.broken.length ? [`  … and ${result.broken.length - shown.length} more`] : []),
+  ]
+  if (!timeline) return [...lines, `  ${again}`, '']
+  const entries = result.timeline.slice(0, TIMELINE_LINES)
+  return [
+    ...lines,
+    '',
+    ...result.faults.map(({ name, share, from, to, struck }) => {
+      const when = `${clock(from)} to ${clock(to)}, ${(share * 100).toFixed(1)} %, struck ${struck} times`
+      return wrapped(when, 26, `  ${name}`).trimEnd()
+    }),
+    '',
+    ...entries.map(entry => wrapped(line(entry), 10, clock(entry.at)).trimEnd()),
+    '',
+  ]
+}
+
+function line({ what, again }: SoakResult['timeline'][number]): string {
+  return clean(what, 400) + (again ? ` (${again.times} times more, until ${clock(again.until)})` : '')
+}
+
+/** Hours, minutes and seconds since the world began. */
+function clock(at: number): string {
+  return new Date(at - START).toISOString().slice(11, 19)
+}
+
+function verdict(outcomes: readonly Outcome[], broken: readonly Outcome[]): string {
+  const counts = new Map<string, number>()
+  for (const { result } of broken) {
+    for (const name of new Set(result?.broken.map(({ promise }) => promise) ?? ['no end']))
+      counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  const which = [...counts].map(([name, count]) => `${name} in ${count}`).join(', ')
+  return wrapped(`Broken in ${broken.length} of ${outcomes.length} worlds: ${which}.`, 0).trimEnd()
+}

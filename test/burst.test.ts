@@ -1,0 +1,86 @@
+/** A thousand jobs at once, under the limits of GitHub and AWS. */
+import { describe, expect, it } from 'vitest'
+import { limitedStarts } from '../local/faults/calls.ts'
+import {
+  job,
+  jobs,
+  leftovers,
+  MINUTE,
+  proxy,
+  runners,
+  SECOND,
+  START,
+  type Stack,
+  stack,
+  untilQuiet,
+} from './support/world.ts'
+
+/** 900 points a minute to one endpoint, of which a JIT config costs 5; more are answered with 403. */
+const JIT_CONFIGS_PER_MINUTE = 180
+/** RunTask and the launches of Fargate: bursts of 100, then 20 a second. */
+const STARTS = { burst: 100, perSecond: 20 }
+
+/** A world with these limits, whose runners are counted when their ticket is stored: from then on they are launched. */
+async function limited(): Promise<{ s: Stack; launchedAt: number[]; refused: () => number }> {
+  const launchedAt: number[] = []
+  const minted: number[] = []
+  let refused = 0
+  let clock: { now(): number }
+  const strikes = { on: () => true, struck: () => void refused++ }
+  const s: Stack = await stack({
+    config: { limits: { runners: 2_000, perRepository: 2_000 } },
+    wrapPorts: (ports, name) => {
+      if (name !== 'launch') return ports
+      const started = limitedStarts(ports, { ...STARTS, now: () => clock.now() }, strikes)
+      return {
+        ...started,
+        github: proxy(ports.github, {
+          createJitConfig: async (scope, runner, labels) => {
+            while (minted[0]! <= clock.now() - MINUTE) minted.shift()
+            if (minted.length >= JIT_CONFIGS_PER_MINUTE) {
+              refused++
+              return { outcome: 'paused', retryAfterSeconds: 60 }
+            }
+            minted.push(clock.now())
+            return ports.github.createJitConfig(scope, runner, labels)
+          },
+        }),
+        tickets: proxy(ports.tickets, {
+          put: async (...ticket) => {
+            launchedAt.push(clock.now())
+            return ports.tickets.put(...ticket)
+          },
+        }),
+      }
+    },
+  })
+  clock = s.world.clock
+  return { s, launchedAt, refused: () => refused }
+}
+
+/** Seconds until the last of so many launches that these limits allow at best. */
+function bound(count: number): number {
+  const minutes = Math.ceil(count / JIT_CONFIGS_PER_MINUTE) - 1
+  const inLastMinute = count - minutes * JIT_CONFIGS_PER_MINUTE
+  return minutes * 60 + Math.max(0, inLastMinute - STARTS.burst) / STARTS.perSecond
+}
+
+describe('a burst', () => {
+  it.each([100, 1_000])('of %i jobs loses and doubles nothing, and is as fast as it may be', async count => {
+    const { s, launchedAt, refused } = await limited()
+    for (let id = 1; id <= count; id++)
+      s.world.github.queue(job(1000 + id, { script: { durationMs: 2 * MINUTE } }))
+    await untilQuiet(s)
+    const ended = await jobs(s.world)
+    expect(ended.filter(({ completed }) => completed?.conclusion === 'success')).toHaveLength(count)
+    expect(await leftovers(s)).toEqual([])
+    const started = (await runners(s.world)).length
+    // A runner whose job found another one is let go at once, though news that a third job needs it may be under way.
+    expect(started).toBeLessThanOrEqual(count * 1.02 + 3)
+    const last = (launchedAt.toSorted((a, b) => a - b)[count - 1]! - START) / SECOND
+    const seconds = `last launch after ${last.toFixed(1)} s, bound ${bound(count).toFixed(1)} s`
+    process.stderr.write(`burst of ${count}: ${seconds}, ${started} runners, ${refused()} calls refused\n`)
+    // A hundred have no limit to wait for but RunTask's burst.
+    expect(last).toBeLessThanOrEqual(count === 100 ? 10 : bound(count) * 1.1)
+  })
+})

@@ -1,0 +1,208 @@
+/** Seeded worlds with faults keep all promises, and a system that breaks one is caught by that one. */
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { soakCommand } from '../cli/soak.ts'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
+import { proxy } from '../local/around.ts'
+import { FAULTS } from '../local/faults/catalogue.ts'
+import { MINUTE } from '../local/faults/fault.ts'
+import { PROMISES, type PromiseName } from '../local/promises.ts'
+import { planOf, type SoakOptions, START, soak, type Variant } from '../local/soak.ts'
+import { readWiring } from '../local/wiring.ts'
+
+const WIRING = await readWiring(fileURLToPath(new URL('..', import.meta.url)), 'local', DEFAULT_CONFIG.region)
+
+/** What the system does not survive: none of these strikes here. Empty, and the whole catalogue does. */
+const BEYOND: readonly string[] = [
+  // What a delivery told that never came: nobody asks GitHub for it.
+  'delivery-lost',
+  'delivery-never-logged',
+  'crash-error-before',
+  'crash-error-after',
+  'crash-death-before',
+  'crash-death-after',
+  'aws-throttled',
+  // Nobody asks AWS what became of a task, nor GitHub which registrations are left.
+  'event-lost',
+  'delete-refused',
+]
+
+const SEEDS = Array.from({ length: 12 }, (_, index) => index + 1)
+
+const play = (seed: number, options: SoakOptions = {}) => soak(seed, { wiring: WIRING, ...options })
+
+describe('a seed', () => {
+  it.each(SEEDS)('%i keeps all promises', async seed => {
+    const { broken, faults, jobs, stats } = await play(seed, { except: BEYOND })
+    expect({ seed, broken }).toEqual({ seed, broken: [] })
+    expect(jobs).toBeGreaterThanOrEqual(50)
+    expect(faults.length).toBeGreaterThanOrEqual(5)
+    expect(stats.states.completed).toBeGreaterThan(10)
+  })
+
+  it('is the same run each time, and another one than its neighbour', async () => {
+    const [first, again, other] = [await play(7, ALL), await play(7, ALL), await play(8, ALL)]
+    expect(again).toEqual(first)
+    expect({ ...other, seed: 7 }).not.toEqual(first)
+  })
+
+  it('says what happened to whom a broken promise is about', async () => {
+    const { broken, timeline } = await play(7, { faults: [], timeline: true, variant: VARIANTS.final })
+    const key = '1000-1'
+    expect(broken.map(({ what }) => what).join('\n')).toContain(key)
+    const about = timeline.map(({ what }) => what).filter(what => what.includes(key))
+    expect(about.join('\n')).toMatch(/delivery queued[\s\S]*compute\.start[\s\S]*delivery completed/)
+  })
+})
+
+const ALL: SoakOptions = { except: [] }
+
+describe('a fault', () => {
+  it('strikes when it is ordered, whichever it is', async () => {
+    const { faults } = await play(1, { faults: [...FAULTS.keys()] })
+    // One that another one always comes before is ordered alone.
+    for (const { name } of faults.filter(({ struck }) => struck === 0)) {
+      const alone = await Promise.all([1, 2, 3, 4].map(seed => play(seed, { faults: [name] })))
+      expect({ name, struck: alone.some(world => world.faults[0]!.struck > 0) }).toEqual({
+        name,
+        struck: true,
+      })
+    }
+  })
+
+  it('leaves the world alone before and after its time', async () => {
+    const { faults } = planOf(1)
+    for (const { name } of faults) {
+      const [order] = planOf(1, { faults: [name] }).faults
+      expect(order!.from).toBeGreaterThanOrEqual(START)
+      expect(order!.to).toBeLessThan(START + 100 * MINUTE)
+    }
+    const late = await play(3, { faults: ['event-late'], timeline: true, variant: VARIANTS.final })
+    const [{ from, to }] = late.faults as [(typeof late.faults)[number]]
+    const strikes = late.timeline.filter(({ what }) => what.startsWith('! event-late'))
+    expect(strikes.length).toBeGreaterThan(0)
+    for (const { at } of strikes) expect(at >= from && at < to).toBe(true)
+  })
+})
+
+const EVERYBODY = {
+  repositories: ['acme/r1', 'acme/r2', 'acme/r3', 'acme/r4', 'acme/r5'],
+  refs: ['refs/heads/main', 'refs/heads/feature', 'refs/pull/1/merge'],
+  events: ['push', 'pull_request'],
+  protected: false,
+}
+
+/** Systems that each break one promise, made of the right one at its seams. */
+const VARIANTS: Readonly<Record<PromiseName, Variant>> = {
+  final: {
+    // The end of some jobs is never written.
+    ports: ports => {
+      const { jobs } = ports.ledger
+      const put: typeof jobs.put = async job =>
+        job.completed && job.request.jobId % 5 === 0 ? { ok: true } : jobs.put(job)
+      return { ...ports, ledger: { ...ports.ledger, jobs: { ...jobs, put } } }
+    },
+  },
+  'one-runner': {
+    // A second runner is registered for the same job.
+    ports: ports => ({
+      ...ports,
+      github: proxy(ports.github, {
+        createJitConfig: async (scope, name, labels) => {
+          if (name.endsWith('-1')) await ports.github.createJitConfig(scope, name.replace(/1$/, '2'), labels)
+          return ports.github.createJitConfig(scope, name, labels)
+        },
+      }),
+    }),
+  },
+  ends: {
+    // No runner is ever stopped, and some of them hang.
+    ports: ports => ({ ...ports, compute: proxy(ports.compute, { stop: async () => {} }) }),
+  },
+  'nothing-left': {
+    // Registrations stay, whatever the functions are told.
+    ports: ports => ({ ...ports, github: proxy(ports.github, { removeRunner: async () => 'removed' }) }),
+  },
+  money: {
+    // A micro-dollar is lost.
+    ports: ports => {
+      const { runners } = ports.ledger
+      const put: typeof runners.put = ({ cost, ...runner }) =>
+        runners.put({ ...runner, cost: cost && { ...cost, totalMicroUsd: cost.totalMicroUsd + 1 } })
+      return { ...ports, ledger: { ...ports.ledger, runners: { ...runners, put } } }
+    },
+  },
+  secrets: {
+    // A helpful log line.
+    ports: ports => ({
+      ...ports,
+      tickets: proxy(ports.tickets, {
+        put: async (ticketKey, encodedJitConfig, expiresAt) => {
+          ports.log.debug('ticket stored', { ticketKey, encodedJitConfig })
+          return ports.tickets.put(ticketKey, encodedJitConfig, expiresAt)
+        },
+      }),
+    }),
+  },
+  caps: {
+    // The gate reads other limits than the operator wrote.
+    config: config => ({ ...config, limits: { ...config.limits, runners: 100, perRepository: 100 } }),
+  },
+  roles: {
+    // Everybody may use the role, the guard on the runner says so too.
+    config: config => ({ ...config, roles: { deploy: EVERYBODY } }),
+  },
+}
+
+/** Faults that bring a variant to light, and a seed whose limits are small where that matters. */
+const FAULTS_OF: Partial<Record<PromiseName, readonly string[]>> = {
+  ends: ['hung-runner'],
+  'nothing-left': ['hung-runner'],
+}
+
+describe('a system that breaks the promise', () => {
+  it.each(Object.keys(PROMISES) as PromiseName[])('%s is caught by it', async promise => {
+    const small = (seed: number) => planOf(seed).config.limits.runners === 8
+    const seed = SEEDS.find(small)!
+    const faults = FAULTS_OF[promise] ?? []
+    expect(await play(seed, { faults })).toMatchObject({ broken: [] })
+    const { broken } = await play(seed, { faults, variant: VARIANTS[promise] })
+    expect(broken.map(item => item.promise)).toContain(promise)
+  })
+})
+
+describe('tornade soak', () => {
+  async function run(...argv: string[]) {
+    const out: string[] = []
+    const code = await soakCommand(argv, {
+      stdout: text => out.push(text),
+      stderr: () => {},
+      stdin: async () => Buffer.alloc(0),
+      cwd: process.cwd(),
+      env: {},
+      interactive: false,
+    })
+    return { code, stdout: out.join('') }
+  }
+
+  it('plays worlds on all cores and sums them up', async () => {
+    const { code, stdout } = await run('--seeds', '3', '--faults', 'delivery-doubled,spot-reclaim')
+    expect(stdout).toMatch(/spot-reclaim +3 +\d+\n[\s\S]*All promises were kept in 3 worlds\.\n$/)
+    expect(code).toBe(0)
+  })
+
+  it('names every fault and promise in 80 columns', async () => {
+    const { stdout } = await run('--list')
+    for (const name of [...FAULTS.keys(), ...Object.keys(PROMISES)]) expect(stdout).toContain(`  ${name} `)
+    expect(Math.max(...stdout.split('\n').map(line => line.length))).toBeLessThanOrEqual(80)
+  })
+
+  it.each([
+    ['--seeds', 'many'],
+    ['--seeds', '0'],
+    ['--faults', 'delivery-doubled,no-such-fault'],
+    ['--seed', '1', '--fresh'],
+  ])('does not take %s %s %s', async (...argv) => {
+    await expect(run(...argv.filter(text => text !== undefined))).rejects.toThrow(/^--/)
+  })
+})
