@@ -26,9 +26,10 @@ const EVENTS: Readonly<Record<EventsMessage['kind'], Shape>> = {
     isNews(message) &&
     typeof message.conclusion === 'string' &&
     (message.runner === null || isRunner(message.runner)),
+  // Why it ends can be told before it has ended.
   runner: ({ runner, providerId, stoppedAt, stop }) =>
     [runner, providerId].every(text => typeof text === 'string') &&
-    (stoppedAt === null ? stop === null : typeof stoppedAt === 'number' && isStop(stop)),
+    (stoppedAt === null ? stop === null || isStop(stop) : typeof stoppedAt === 'number' && isStop(stop)),
   'clean-up': ({ runner }) => typeof runner === 'string',
   'stop-if-idle': ({ runner }) => typeof runner === 'string',
   rerun: ({ rerun }) => typeof rerun === 'string',
