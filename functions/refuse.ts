@@ -1,19 +1,13 @@
 /** A job that cannot be served is told so where its author looks, and stands as refused in the ledger. */
 import type { Config } from './config.ts'
+import type { RefuseCode } from './core/errors.ts'
 import { isFinal, newJob } from './core/lifecycle.ts'
 import { refusalReport } from './core/refusal.ts'
 import type { JobRequest, Problem } from './core/types.ts'
 import type { Ports } from './ports.ts'
 import { update } from './update.ts'
 
-export type RefuseCode =
-  | 'labels'
-  | 'role'
-  | 'start-failed'
-  | 'spend-limit'
-  | 'provider-refused'
-  | 'github-refused'
-  | 'fork'
+export type { RefuseCode }
 
 /** GitHub first, because telling it twice changes nothing and the ledger then says what has been done. */
 export async function refuse(

@@ -1,21 +1,55 @@
-/** Typed errors. Every code is stable: logs, metrics and docs name it. */
+/** Typed errors. Every code is stable: logs, metrics and docs name it. docs/errors.md says what each one means. */
 
-export type ErrorCode =
-  | 'config-invalid'
-  | 'config-unreadable'
-  | 'signature-missing'
-  | 'signature-wrong'
-  | 'payload-not-json'
-  | 'payload-invalid'
-  | 'payload-too-large'
-  | 'content-type'
-  | 'github-failed'
-  | 'github-paused'
-  | 'ledger-contention'
-  | 'message-invalid'
-  | 'wiring-unknown'
-  | 'input-unreadable'
-  | 'usage'
+/** Of a TornadeError, and of the log line about it. */
+export const ERROR_CODES = [
+  'config-invalid',
+  'config-unreadable',
+  'signature-missing',
+  'signature-wrong',
+  'payload-not-json',
+  'payload-invalid',
+  'payload-too-large',
+  'content-type',
+  'github-failed',
+  'github-paused',
+  'ledger-contention',
+  'message-invalid',
+  'wiring-unknown',
+  'input-unreadable',
+  'usage',
+] as const
+export type ErrorCode = (typeof ERROR_CODES)[number]
+
+/** Of log lines about what is no TornadeError. */
+export const LOG_CODES = ['unexpected', 'runner-unknown', 'ledger-item-unreadable'] as const
+
+/** Why a job is refused. */
+export const REFUSE_CODES = [
+  'labels',
+  'role',
+  'start-failed',
+  'spend-limit',
+  'provider-refused',
+  'github-refused',
+  'fork',
+] as const
+export type RefuseCode = (typeof REFUSE_CODES)[number]
+
+/** Why a job waits. */
+export const DEFER_REASONS = [
+  'total-limit',
+  'repository-limit',
+  'github-pace',
+  'no-capacity',
+  'throttled',
+  'paused',
+  'role-limit',
+  'spend-limit',
+  'starts-per-hour',
+  'replacement-limit',
+  'start-failed',
+] as const
+export type DeferReason = (typeof DEFER_REASONS)[number]
 
 /** An error that a person reads: `message` says what is wrong and what to do next. */
 export class TornadeError extends Error {

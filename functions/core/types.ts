@@ -5,6 +5,10 @@
  * Times are milliseconds since 1970 (UTC). Money is integer micro-dollars. Memory and disk are GiB.
  */
 
+import type { DeferReason } from './errors.ts'
+
+export type { DeferReason }
+
 export type Arch = 'x64' | 'arm64'
 export type Compute = 'fargate' | 'codebuild'
 /** Capacity that a job asks for; `spot` may fall back to on-demand, `spot-only` may not. */
@@ -177,19 +181,6 @@ export interface Deferral {
   readonly runner: string
   readonly cause: LaunchCause
 }
-export type DeferReason =
-  | 'total-limit'
-  | 'repository-limit'
-  | 'github-pace'
-  | 'no-capacity'
-  | 'throttled'
-  | 'paused'
-  | 'role-limit'
-  | 'spend-limit'
-  | 'starts-per-hour'
-  | 'replacement-limit'
-  | 'start-failed'
-
 export interface Refusal {
   readonly at: number
   /** Stable code of the kind of refusal. */
