@@ -1,0 +1,84 @@
+/** docs/errors.md explains every code there is, and docs/operating.md every alarm; neither explains one that is gone. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { DEFER_REASONS, ERROR_CODES, LOG_CODES, REFUSE_CODES } from '../functions/core/errors.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
+const errors = read('docs/errors.md')
+
+describe('docs/errors.md', () => {
+  const TABLES: readonly (readonly [heading: string, codes: readonly string[]])[] = [
+    ['Why a job is refused', REFUSE_CODES],
+    ['Why a job waits', DEFER_REASONS],
+    ['Errors', ERROR_CODES],
+    ['Codes of log lines', LOG_CODES],
+  ]
+
+  it.each(TABLES)('explains under "%s" each code once, and no other', (heading, codes) => {
+    expect(rows(heading).map(([code]) => code)).toEqual(expect.arrayContaining([...codes]))
+    expect(rows(heading)).toHaveLength(codes.length)
+  })
+
+  it.each(TABLES)('says under "%s" cause, doing and remedy of each', heading => {
+    for (const [code, ...cells] of rows(heading))
+      expect([code, cells.filter(cell => cell.length > 2).length]).toEqual([code, 3])
+  })
+
+  it('has tables for all codes', () => {
+    expect(errors.match(/^## .+$/gm)).toEqual(TABLES.map(([heading]) => `## ${heading}`))
+  })
+
+  it('explains what is used: no code is left over from something that is gone', () => {
+    const sources = sourcesOf('functions', 'cli', 'local', 'scripts').filter(
+      path => path !== 'functions/core/errors.ts',
+    )
+    const text = sources.map(read).join('\n')
+    const codes = TABLES.flatMap(([, all]) => all)
+    expect(codes.filter(code => !text.includes(`'${code}'`))).toEqual([])
+  })
+
+  it('knows every code that a log line or an error is given', () => {
+    const known = new Set<string>(TABLES.flatMap(([, codes]) => codes))
+    const given = sourcesOf('functions').flatMap(path =>
+      [...read(path).matchAll(/(?:TornadeError\(\s*|\{ code: |\bcode: )'([a-z-]+)'/g)].map(
+        ([, code]) => code!,
+      ),
+    )
+    expect(given.length).toBeGreaterThan(20)
+    expect(given.filter(code => !known.has(code))).toEqual([])
+  })
+})
+
+describe('docs/operating.md', () => {
+  it('says of every alarm what it means, and of none that is gone', () => {
+    const { Resources } = parse(read('infra/alarms.yml')) as {
+      Resources: Record<string, { Type: string; Properties: { AlarmName: string } }>
+    }
+    const alarms = Object.values(Resources)
+      .filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm')
+      .map(({ Properties }) => Properties.AlarmName.replace(/^.*\}-/, ''))
+    const explained = [...read('docs/operating.md').matchAll(/^### `(.+)`$/gm)].map(([, name]) => name)
+    expect(alarms.length).toBeGreaterThan(5)
+    expect(explained.toSorted()).toEqual(alarms.toSorted())
+  })
+})
+
+/** Cells of the table below a heading, the code first. */
+function rows(heading: string): string[][] {
+  const section = errors.split(`## ${heading}\n`)[1]!.split('\n## ')[0]!
+  return [...section.matchAll(/^\| `([a-z-]+)` \|(.*)\|$/gm)].map(([, code, rest]) => [
+    code!,
+    ...rest!.split(' | ').map(cell => cell.trim()),
+  ])
+}
+
+function sourcesOf(...folders: readonly string[]): string[] {
+  return folders.flatMap(folder =>
+    readdirSync(join(ROOT, folder), { recursive: true })
+      .map(path => `${folder}/${path}`)
+      .filter(path => path.endsWith('.ts')),
+  )
+}
