@@ -23,6 +23,7 @@ const CHECKS: readonly (readonly [keys: readonly (keyof Config)[], check: (confi
   [['github'], groupFaults],
   [['marker', 'limits', 'repositories'], limitFaults],
   [['marker', 'limits', 'repositories', 'sizes', 'roles', 'images', 'runner'], presetFaults],
+  [['marker', 'limits', 'repositories', 'sizes', 'roles', 'images', 'runner', 'pools'], poolFaults],
 ]
 
 /** @param unsound settings that have a fault of their own already: what follows from them is not worth a word */
@@ -68,6 +69,24 @@ function presetFaults(config: Config): string[] {
       ? reading.problems.map(problem => `sizes.${size}: ${problem.message}`)
       : []
   })
+}
+
+/** A pool whose runners no job could have, or that leaves no place for a job. */
+function poolFaults(config: Config): string[] {
+  const { pools, limits } = config
+  const faults = pools.flatMap(({ labels, repository }, index) => {
+    const reading = readLabels(labels, labelRules(config, { limits: true, repository }))
+    const at = `pools.${index}.runsOn`
+    if (reading.outcome === 'ignored') return [`${at}: ${config.marker} is not among these labels`]
+    if (reading.outcome === 'problems')
+      return reading.problems.map(({ label, message }) => `${at}: ${label}: ${message}`)
+    // Whoever takes the runner would have the role before anybody looked at the run.
+    return reading.spec.role === null ? [] : [`${at}: runners of a pool have no role`]
+  })
+  const total = pools.reduce((sum, { size }) => sum + size, 0)
+  if (total >= limits.runners)
+    faults.push(`pools: ${total} runners would wait, of ${limits.runners} that there may be (limits.runners)`)
+  return faults
 }
 
 /** What a single repository may use is fine. */

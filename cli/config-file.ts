@@ -5,6 +5,7 @@ import { type Document, parseDocument } from 'yaml'
 import * as z from 'zod'
 import { type Config, DEFAULT_CONFIG } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
+import { readSchedule, type Schedule } from '../functions/core/pools.ts'
 import { REGIONS } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import { configFaults } from './config-faults.ts'
@@ -28,6 +29,13 @@ const minutes = z
   .transform(text => Number.parseInt(text, 10) * (text.endsWith('h') ? 60 : 1))
 /** Of a GitHub Enterprise Server, or of an enterprise with data residency (https://api.NAME.ghe.com). */
 const GITHUB_API = /^https:\/\/(?:[\w.-]+(?::\d+)?\/api\/v3|api\.[\w-]+\.ghe\.com)$/
+
+const schedule = z.string().transform((text, context): Schedule => {
+  const read = readSchedule(text)
+  if (typeof read !== 'string') return read
+  context.addIssue({ code: 'custom', message: read })
+  return z.NEVER
+})
 
 const file = z.strictObject({
   marker: name.max(20).optional(),
@@ -97,10 +105,10 @@ const file = z.strictObject({
   pools: z
     .array(
       z.strictObject({
-        runsOn: z.string().min(1),
+        runsOn: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
         repository,
-        size: count,
-        schedule: z.string().min(1).optional(),
+        size: count.max(100),
+        schedule: schedule.optional(),
       }),
     )
     .optional(),
@@ -195,10 +203,8 @@ function checkConfig(text: string, shown: string): Omit<CheckedConfig, 'path'> {
   const data = file.parse(Object.fromEntries(sound))
   const config = compile(data)
   for (const fault of configFaults(config, unsound)) faults.add(fault)
-  const idle = data.pools === undefined ? [] : ['pools']
   const blind = config.spend !== null && !REGIONS.has(config.region)
   const warnings = [
-    ...idle.map(key => `${key} is read but not acted on yet`),
     ...(blind ? [`spend counts nothing in ${config.region}, whose prices are unknown (docs/costs.md)`] : []),
   ]
   return {
@@ -264,6 +270,11 @@ function compile(data: z.output<typeof file>): Config {
     fallback: data.fallback ?? base.fallback,
     rerunAfterReclaim: data.rerunAfterReclaim ?? base.rerunAfterReclaim,
     priority: data.priority ?? base.priority,
+    pools: (data.pools ?? []).map(({ runsOn, schedule, ...pool }) => ({
+      ...pool,
+      labels: typeof runsOn === 'string' ? [runsOn] : runsOn,
+      schedule: schedule ?? null,
+    })),
     github: {
       url: data.github?.url ?? base.github.url,
       organisationRunners: data.github?.organisationRunners ?? base.github.organisationRunners,

@@ -4,6 +4,7 @@
  */
 import type { AdmissionLimits, SpendLimits } from './core/admission.ts'
 import { DEFAULT_RULES, type LabelRules } from './core/labels.ts'
+import type { Pool } from './core/pools.ts'
 import type { Fallback } from './core/types.ts'
 
 export interface RolePolicy {
@@ -66,6 +67,8 @@ export interface Config {
   readonly rerunAfterReclaim: boolean | 'with-role'
   /** owner/name → priority; higher goes first, 0 for all others. */
   readonly priority: Readonly<Record<string, number>>
+  /** Runners that wait for jobs. */
+  readonly pools: readonly Pool[]
   readonly github: {
     /** Root of the REST API of a GitHub Enterprise Server, https://HOST/api/v3; null is github.com. */
     readonly url: string | null
@@ -103,6 +106,7 @@ export const DEFAULT_CONFIG: Config = {
   fallback: ['on-demand'],
   rerunAfterReclaim: true,
   priority: {},
+  pools: [],
   github: { url: null, organisationRunners: false, runnerGroup: 1 },
   labelMistakes: 'cancel',
   forks: 'refuse',

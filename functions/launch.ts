@@ -25,6 +25,7 @@ import { readLabels } from './core/labels.ts'
 import { isFinal, isLostTo, needsRunner } from './core/lifecycle.ts'
 import { after, generationOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
+import { poolFor, standbyMinutes } from './core/pools.ts'
 import { lostForCapacity, stopWords } from './core/stops.ts'
 import type { Deferral, Gate, Job, JobRequest, LaunchCause, Problem, Runner } from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
@@ -35,6 +36,7 @@ import { placeRequest, refillGate } from './refill.ts'
 import { type RefuseCode, refuse } from './refuse.ts'
 import { deregister } from './registration.ts'
 import { rerunOf } from './rerun.ts'
+import { standbyCandidate, standbyClaim } from './standby.ts'
 import { type StartResult, startRunner, type Where } from './start.ts'
 import { changeGate, create, update } from './update.ts'
 
@@ -166,6 +168,8 @@ export function launch(
     switch (message.kind) {
       case 'wake':
         return null
+      case 'standby':
+        return standbyCandidate(config, message, clock.now())
       case 'job':
         return prepareNew(message.request, message.queuedAt)
       case 'resume': {
@@ -242,7 +246,7 @@ export function launch(
   /** @param former the runner that the job has lost */
   async function prepareAgain(
     job: Job,
-    cause: Exclude<LaunchCause, 'job'>,
+    cause: Exclude<LaunchCause, 'job' | 'pool'>,
     former: Runner | undefined,
   ): Promise<Prepared | null> {
     const generation = (job.claim?.generation ?? 0) + 1
@@ -332,20 +336,24 @@ export function launch(
     const requests = asking.map(({ candidate, record }) => ({
       ...placeRequest(config, candidate, shortId(record)),
       ...(candidate.heldBack ? { heldBack: candidate.heldBack } : {}),
+      ...(candidate.cause === 'pool' ? { optional: true } : {}),
     }))
     return changeGate(ledger, gate => admit(gate, requests, limits, clock.now(), terms))
   }
 
   async function start(
-    candidate: Candidate,
+    asked: Candidate,
     already: boolean,
     invocation: Invocation,
     capacity: Capacity,
     aftermath: Aftermath,
   ): Promise<void> {
+    const now = clock.now()
+    const pool = poolFor(config.pools, asked.request.repository.name, asked.request.labels, now)
+    const candidate: Candidate = pool ? { ...asked, standby: standbyMinutes(pool, now) } : asked
     const { order, kinds, until, words } = await placesFor(ports, config, candidate, capacity)
     const where: Where = { order, kinds, report: news => aftermath.reports.push(news) }
-    const now = clock.now()
+    if (candidate.cause === 'pool') return startStandby(candidate, where, aftermath)
     let claimed: ReturnType<typeof claim> | undefined
     await create(ledger.jobs, candidate.request.key, current => {
       claimed = claim(
@@ -379,6 +387,23 @@ export function launch(
         return putOff(candidate, { reason: 'no-capacity', message, notBefore }, aftermath)
       }
     }
+  }
+
+  /** Its message is all that is known of it: what is not started now is asked for again by a later sweep. */
+  async function startStandby(candidate: Candidate, where: Where, aftermath: Aftermath): Promise<void> {
+    const { runner, request } = candidate
+    const standby = standbyClaim(candidate, where.kinds, clock.now())
+    if (!standby) return forgoPlace(runner, false, aftermath)
+    const result = await startRunner(ports, config, standby.job, standby.claim, true, where)
+    if (result.outcome === 'armed') {
+      metrics.count('StandbysLaunched')
+      log.info('runner started for a pool', { repository: request.repository.name, runner })
+    }
+    const pause =
+      result.outcome === 'paused' ? result.until : 'pauseUntil' in result ? result.pauseUntil : null
+    if (pause) aftermath.pauses.push({ scope: 'github', until: pause })
+    if (result.outcome === 'deferred') return forgoPlace(runner, false, aftermath)
+    if (result.outcome !== 'armed') return drop(runner, true, aftermath)
   }
 
   async function finish(

@@ -23,6 +23,7 @@ import {
 } from './core/lifecycle.ts'
 import { jobFor, type Pair, pairAnew } from './core/pairing.ts'
 import { jobKeyOf, runnerOf } from './core/plan.ts'
+import { poolState } from './core/pools.ts'
 import { isReclaim, lostForCapacity, stopWords } from './core/stops.ts'
 import type { GitHubRunnerRef, Job, JobEvent, JobRequest, Runner, RunnerEvent } from './core/types.ts'
 import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
@@ -215,7 +216,21 @@ export function lifecycle(
     const { runners, jobs } = await neighbours(runner.launch!.repository.id)
     const other = jobFor(runner, jobs, runners)
     if (other && (await pair(other, runner))) return
+    if (await standBy(runner, runners)) return
     await letGo(runner)
+  }
+
+  /** Leaves a runner that nobody needs to a pool that lacks one. */
+  async function standBy(runner: Runner, runners: readonly Runner[]): Promise<boolean> {
+    const spare = { ...runner, for: null }
+    const others = runners.filter(({ name }) => name !== runner.name)
+    // Who stands there already comes first.
+    const { kept } = poolState(config.pools, [...others, spare], clock.now())
+    if (!kept.has(runner.name)) return false
+    await update(ledger.runners, runner.name, current =>
+      current && current.for === runner.for && current.for !== null ? { ...current, for: null } : current,
+    )
+    return true
   }
 
   async function isWanted(runner: Runner): Promise<boolean> {

@@ -15,6 +15,11 @@ const LAUNCH: Readonly<Record<LaunchMessage['kind'], Shape>> = {
   job: ({ request, queuedAt }) => isRequest(request) && typeof queuedAt === 'number',
   relaunch: ({ jobKey, after }) => typeof jobKey === 'string' && typeof after === 'string',
   resume: ({ jobKey }) => typeof jobKey === 'string',
+  standby: ({ runner, repository, labels }) =>
+    typeof runner === 'string' &&
+    typeof fields(repository).id === 'number' &&
+    typeof fields(repository).name === 'string' &&
+    Array.isArray(labels),
   wake: () => true,
 }
 

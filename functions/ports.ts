@@ -43,6 +43,8 @@ export type MetricName =
   | 'DeliveriesIgnored'
   | 'DeliveriesRejected'
   | 'JobsLaunched'
+  /** Runners started for a pool. */
+  | 'StandbysLaunched'
   | 'JobsDeferred'
   | 'JobsRefused'
   | 'JobsCompleted'
@@ -305,6 +307,15 @@ export type LaunchMessage =
     }
   /** A claim was interrupted: carry it on once its lease is over. */
   | { readonly kind: 'resume'; readonly jobKey: string }
+  /** A pool wants a runner of this name. */
+  | {
+      readonly kind: 'standby'
+      readonly runner: string
+      readonly repository: RepositoryRef
+      readonly ownerId: number
+      readonly installationId: number | null
+      readonly labels: readonly string[]
+    }
   /** A place may be free: look at the gate. */
   | { readonly kind: 'wake' }
 export type EventsMessage =

@@ -195,7 +195,14 @@ function launched(
   now: number,
 ): Runner {
   const launch = launchOf(job, claim, region, runner.launch?.at ?? now)
-  return priced({ ...runner, providerId, ticketKey, for: runner.registration ? runner.for : job.key, launch })
+  const meantFor = claim.cause === 'pool' ? null : job.key
+  return priced({
+    ...runner,
+    providerId,
+    ticketKey,
+    for: runner.registration ? runner.for : meantFor,
+    launch,
+  })
 }
 
 function scopeOf({ request }: Job): GitHubScope {

@@ -23,8 +23,11 @@ export async function reconcile(
   { clock, compute, log, queue }: SweepPorts,
   config: Config,
   { sight }: Round,
+  kept: ReadonlySet<string>,
 ): Promise<void> {
-  const overdue = sight.runners.filter(runner => shouldHaveMoved(runner, config, clock.now()))
+  const overdue = sight.runners.filter(
+    runner => !kept.has(runner.name) && shouldHaveMoved(runner, config, clock.now()),
+  )
   if (overdue.length === 0) return
   const told = await compute.describe(overdue.map(({ providerId }) => providerId!))
   for (const runner of overdue) {

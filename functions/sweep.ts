@@ -7,11 +7,13 @@ import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
 import { launchOf } from './core/claim.ts'
 import { newRunner, priced } from './core/lifecycle.ts'
 import { jobKeyOf } from './core/plan.ts'
+import { poolState } from './core/pools.ts'
 import { LATELY_MS } from './core/questions.ts'
 import { type Sight, type SweepAction, sweepActions } from './core/sweep.ts'
 import { leased, released, withSeen } from './core/sweep-memory.ts'
 import type { SweepMemory } from './core/types.ts'
 import { errorFields, type Invocation } from './lambda.ts'
+import { fillPools } from './pools.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { askAround } from './sweep-github.ts'
@@ -58,8 +60,11 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
 
     const round: Round = { sight, invocation, memory: leasing }
     round.memory = { ...round.memory, repositories: withSeen(memory.repositories, jobs, now) }
-    for (const action of sweepActions(sight, config, now)) await step(action.kind, () => act(action))
-    await step('reconcile', () => reconcile(ports, config, round))
+    const pools = poolState(config.pools, runners, now)
+    for (const action of sweepActions(sight, config, now, pools.kept))
+      await step(action.kind, () => act(action))
+    await step('reconcile', () => reconcile(ports, config, round, pools.kept))
+    await step('pools', () => fillPools(ports, config, round, pools.missing))
     await step('ask GitHub', () => askAround(ports, config, round, step))
     if (areOrphansDue(round.memory, clock.now()))
       await step('orphans', () => findOrphans(ports, config, round, step))

@@ -229,7 +229,7 @@ export class LocalCompute implements Compute {
     const { fate } = task
     const limits = {
       ticketMs: TICKET_MS,
-      idleMs: idleMinutes * 60_000,
+      idleMs: (task.request.idleMinutes ?? idleMinutes) * 60_000,
       lifeMs: task.request.timeoutMinutes * 60_000,
       hangs: fate?.kind === 'hangs' ? fate.at : null,
     }

@@ -327,7 +327,7 @@ export class Promises {
     if (life > timeoutMinutes * MINUTE + LIMIT_MARGIN_MS)
       this.#break('ends', `runner ${runner} lived ${minutes(life)}, of ${timeoutMinutes} min`)
     const idle = (ran?.startedAt ?? end) - (startedAt ?? end)
-    const { idleMinutes } = this.#config.runner
+    const idleMinutes = request.idleMinutes ?? this.#config.runner.idleMinutes
     if (idle > idleMinutes * MINUTE + LIMIT_MARGIN_MS)
       this.#break('ends', `runner ${runner} was idle for ${minutes(idle)}, of ${idleMinutes} min`)
     const after = ran?.completedAt ? end - ran.completedAt : 0

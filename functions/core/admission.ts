@@ -59,6 +59,8 @@ export interface PlaceRequest {
   readonly reserveMicroUsd: number
   /** It asks to be remembered only: it waits until then, whoever leaves. */
   readonly heldBack?: Why & { readonly notBefore: number }
+  /** It takes a place that is free, or none: nobody remembers it. */
+  readonly optional?: boolean
 }
 
 export interface Admission {
@@ -130,10 +132,12 @@ export function admit(
       wakeAt = now
       continue
     }
-    if (candidate.head) headsLeft--
     const { message, notBefore } = unaffordable
     const { runner, jobKey } = candidate
+    const optional = asking.get(runner)?.optional
     asking.delete(runner)
+    if (optional) continue
+    if (candidate.head) headsLeft--
     if (notBefore !== null)
       denied.push(round.holdBack(candidate, { reason: 'spend-limit', message }, notBefore))
     else {
@@ -153,11 +157,13 @@ export function admit(
     admitted.push({ ...round.give(next), runner: next.runner, already: false })
   }
   for (const request of asking.values()) {
-    const { heldBack } = request
+    const { heldBack, optional } = request
+    if (optional) continue
     const waits = heldBack && heldBack.notBefore > now
     denied.push(waits ? round.holdBack(request, heldBack, heldBack.notBefore) : round.deny(request))
   }
-  const due = earliest(wakeAt, round.wakeAt(pool))
+  const waiting = pool.filter(({ runner }) => !asking.get(runner)?.optional)
+  const due = earliest(wakeAt, round.wakeAt(waiting))
   const underWay = gate.wakeAt !== null && gate.wakeAt > now ? gate.wakeAt : null
   const wanted = due !== null && (underWay === null || due < underWay)
   return {

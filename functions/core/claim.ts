@@ -14,6 +14,8 @@ export interface Candidate {
   readonly replaces: string | null
   /** Key of the job lost to Spot whose re-run this is. */
   readonly rerunOf: string | null
+  /** Minutes that its runner may wait in a pool, should another runner take the job. */
+  readonly standby?: number
 }
 
 export type ClaimResult =
@@ -51,7 +53,7 @@ export function claim(
   const { generation, cause, runner, spec } = candidate
   if (held && held.generation === generation)
     return take(queued, { ...nextAttempt(held, spec, kind), owner, leaseUntil }, false)
-  const request = startRequest(spec, candidate.request.repository.id, runner, 1, kind)
+  const request = startRequest(spec, candidate.request.repository.id, runner, 1, kind, candidate.standby)
   return take(queued, { generation, attempt: 1, cause, runner, request, owner, leaseUntil }, false)
 }
 
@@ -86,7 +88,14 @@ export function nextAttempt({ refused: _, ...claimed }: Claim, spec: Spec, kind:
   return {
     ...claimed,
     attempt,
-    request: startRequest(spec, claimed.request.repositoryId, claimed.runner, attempt, kind),
+    request: startRequest(
+      spec,
+      claimed.request.repositoryId,
+      claimed.runner,
+      attempt,
+      kind,
+      claimed.request.idleMinutes,
+    ),
   }
 }
 

@@ -85,13 +85,17 @@ export function runnerOf(registered: string, marker: string): string | null {
   return match && match[1] === marker ? `${match[1]}-${match[2]}` : null
 }
 
-/** The request that starts `runner` for a spec; `attempt` counts its start requests and makes the token new. */
+/**
+ * The request that starts `runner` for a spec; `attempt` counts its start requests and makes the token new.
+ * @param standby minutes that it may wait for a job in a pool, by which it lives longer
+ */
 export function startRequest(
   spec: Spec,
   repositoryId: number,
   runner: string,
   attempt: number,
   kind: CapacityKind,
+  standby = 0,
 ): StartRequest {
   return {
     runner,
@@ -102,7 +106,8 @@ export function startRequest(
     image: spec.image,
     docker: spec.docker,
     build: spec.build,
-    timeoutMinutes: spec.timeoutMinutes,
+    timeoutMinutes: spec.timeoutMinutes + standby,
+    ...(standby > 0 ? { idleMinutes: standby } : {}),
   }
 }
 

@@ -65,6 +65,17 @@ export function minutesLeft(schedule: Schedule | null, now: number): number | nu
   return overnight && days.includes(yesterday) && minute < to ? to - minute : null
 }
 
+/**
+ * The longest wait of a runner in a pool; then another takes its place. Its life is longer by that, so that a job that comes
+ * late has its full time.
+ */
+const LONGEST_WAIT_MINUTES = 240
+
+/** Minutes that a runner started now may wait for a job in `pool`. */
+export function standbyMinutes({ schedule }: Pool, now: number): number {
+  return Math.min(LONGEST_WAIT_MINUTES, minutesLeft(schedule, now) ?? 0)
+}
+
 export interface PoolState {
   /** Free runners that a pool needs: nobody may let them go for being idle. */
   readonly kept: ReadonlySet<string>

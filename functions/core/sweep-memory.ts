@@ -10,6 +10,7 @@ export const EMPTY_MEMORY: SweepMemory = {
   repositories: [],
   orphansAt: 0,
   suspects: {},
+  pools: {},
 }
 
 /** One sweep at a time writes the item, so its size is its price: about 100 bytes each. */

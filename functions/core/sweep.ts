@@ -41,10 +41,14 @@ const CLEANED_MS = 30_000
 /** The runner goes by itself when its time is over; the sweep comes after it. */
 const MARGIN_MS = 2 * MINUTE_MS
 
+const NONE: ReadonlySet<string> = new Set()
+
+/** @param kept runners that stand in a pool */
 export function sweepActions(
   { jobs, runners, gate, reruns = [] }: Sight,
   limits: SweepLimits,
   now: number,
+  kept: ReadonlySet<string> = NONE,
 ): SweepAction[] {
   const live = new Map(
     runners.filter(({ stoppedAt }) => stoppedAt === null).map(runner => [runner.name, runner]),
@@ -53,7 +57,7 @@ export function sweepActions(
   return [
     ...jobs.flatMap(job => jobActions(job, live, now)),
     ...runners.flatMap(runner =>
-      runner.stoppedAt === null ? runnerActions(runner, needed, limits, now) : leftovers(runner, now),
+      runner.stoppedAt === null ? runnerActions(runner, needed, kept, limits, now) : leftovers(runner, now),
     ),
     ...gateActions(gate, jobs, live, now),
     ...reruns
@@ -85,6 +89,7 @@ function jobActions(job: Job, live: ReadonlyMap<string, Runner>, now: number): S
 function runnerActions(
   runner: Runner,
   needed: ReadonlySet<string | null>,
+  kept: ReadonlySet<string>,
   limits: SweepLimits,
   now: number,
 ): SweepAction[] {
@@ -103,7 +108,7 @@ function runnerActions(
   if (runner.job?.completedAt && now - runner.job.completedAt > STUCK_MS) {
     return [{ kind: 'stop', runner: name, providerId, reason: 'its job has ended' }]
   }
-  if (runner.job || runner.deregisteredAt !== null) return []
+  if (runner.job || runner.deregisteredAt !== null || kept.has(name)) return []
   const idleSince = runner.startedAt ?? launch.at + STUCK_MS
   const idleMs = limits.runner.idleMinutes * MINUTE_MS
   if (now - idleSince > idleMs + MARGIN_MS) return [{ kind: 'release', runner: name }]

@@ -151,10 +151,15 @@ export interface StartRequest {
   readonly docker: boolean
   readonly build: boolean
   readonly timeoutMinutes: number
+  /** How long it waits for a job, where that is longer than usual: it may stand in a pool. */
+  readonly idleMinutes?: number
 }
 
-/** capacity: the runner before was lost for want of capacity, which is not counted as a failed start. */
-export type LaunchCause = 'job' | 'retry' | 'replacement' | 'capacity'
+/**
+ * capacity: the runner before was lost for want of capacity, which is not counted as a failed start. pool: it waits for
+ * a job that does not exist yet.
+ */
+export type LaunchCause = 'job' | 'retry' | 'replacement' | 'capacity' | 'pool'
 
 /** The claim of one launch on a job: who starts which runner, with which request, until when. */
 export interface Claim {
@@ -432,6 +437,8 @@ export interface SweepMemory {
   readonly orphansAt: number
   /** Registrations that no live runner accounts for: name at GitHub → since when. */
   readonly suspects: Readonly<Record<string, number>>
+  /** Place of a pool in tornade.yml → when runners were last asked for it. */
+  readonly pools: Readonly<Record<string, number>>
 }
 
 export interface AskedDelivery {

@@ -57,7 +57,7 @@ const compute = new LaunchCompute(
     },
     variables: request => ({
       TORNADE_POLICY: JSON.stringify(guardPolicy(request, config)),
-      TORNADE_IDLE_SECONDS: String(config.runner.idleMinutes * 60),
+      TORNADE_IDLE_SECONDS: String((request.idleMinutes ?? config.runner.idleMinutes) * 60),
     }),
     // The tags of the stack do not reach what is started by hand.
     tags: { project: 'tornade', stage },
