@@ -1,6 +1,7 @@
 /** Asks for the runners that pools lack. */
 import type { Config } from './config.ts'
-import type { PoolState } from './core/pools.ts'
+import type { Pool, PoolState } from './core/pools.ts'
+import type { SeenRepository, SweepMemory } from './core/types.ts'
 import type { LaunchMessage } from './ports.ts'
 import { standbyName } from './standby.ts'
 import type { Round, SweepPorts } from './sweep.ts'
@@ -10,6 +11,11 @@ const AGAIN_MS = 3 * 60_000
 /** Of one pool at a time: a burst of them would hold up the jobs. */
 const AT_ONCE = 10
 const PLACES = 1000
+
+/** The repository of a pool, which tornade knows from its first job on: its ids come with that. */
+export function homeOf({ repository }: Pool, { repositories }: SweepMemory): SeenRepository | undefined {
+  return repositories.find(({ ref }) => ref.name.toLowerCase() === repository.toLowerCase())
+}
 
 export async function fillPools(
   { clock, log, queue }: SweepPorts,
@@ -22,10 +28,7 @@ export async function fillPools(
   for (const { pool, count } of missing) {
     const key = String(config.pools.indexOf(pool))
     if (now - (round.memory.pools[key] ?? 0) < AGAIN_MS) continue
-    const home = round.memory.repositories.find(
-      ({ ref }) => ref.name.toLowerCase() === pool.repository.toLowerCase(),
-    )
-    // Its ids come with its first job.
+    const home = homeOf(pool, round.memory)
     if (!home) continue
     const { ref: repository, ownerId, installationId } = home
     const bodies = Array.from(

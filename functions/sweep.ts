@@ -13,7 +13,7 @@ import { type Sight, type SweepAction, sweepActions } from './core/sweep.ts'
 import { leased, released, withSeen } from './core/sweep-memory.ts'
 import type { SweepMemory } from './core/types.ts'
 import { errorFields, type Invocation } from './lambda.ts'
-import { fillPools } from './pools.ts'
+import { fillPools, homeOf } from './pools.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { askAround } from './sweep-github.ts'
@@ -52,19 +52,20 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
       ledger.sweep.get(),
     ])
     const sight: Sight = { jobs, runners, gate, reruns }
-    if (isIdle(sight, memory, clock.now())) return
     const now = clock.now()
+    const pools = poolState(config.pools, runners, now)
+    const lacking = pools.missing.filter(({ pool }) => homeOf(pool, memory))
+    if (lacking.length === 0 && isIdle(sight, memory, now)) return
     const leasing = leased(memory, invocation.id, now, now + invocation.remainingMs())
     // Another sweep is at work, or has just begun.
     if (!leasing || !(await ledger.sweep.put(leasing)).ok) return
 
     const round: Round = { sight, invocation, memory: leasing }
     round.memory = { ...round.memory, repositories: withSeen(memory.repositories, jobs, now) }
-    const pools = poolState(config.pools, runners, now)
     for (const action of sweepActions(sight, config, now, pools.kept))
       await step(action.kind, () => act(action))
     await step('reconcile', () => reconcile(ports, config, round, pools.kept))
-    await step('pools', () => fillPools(ports, config, round, pools.missing))
+    await step('pools', () => fillPools(ports, config, round, lacking))
     await step('ask GitHub', () => askAround(ports, config, round, step))
     if (areOrphansDue(round.memory, clock.now()))
       await step('orphans', () => findOrphans(ports, config, round, step))

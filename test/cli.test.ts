@@ -35,7 +35,7 @@ beforeAll(async () => {
     'half/a.json': FILES.get('array-labels.json')!,
     'half/c.json': FILES.get('one-label.json')!,
     'faults/tornade.yml': 'region: nowhere\ncolour: red\nlimits: { cpu: -1, cpus: 4 }\n',
-    'warned/tornade.yml': 'pools: [{ runsOn: tornade, repository: acme/app, size: 1 }]\n',
+    'warned/tornade.yml': 'region: eu-north-1\nspend: { dailyUsd: 1000 }\n',
     'hostile.json': JSON.stringify(
       workflowJobPayload({
         action: 'queued',
@@ -80,7 +80,7 @@ describe.concurrent('replay', () => {
     })
     expect(code).toBe(1)
     expect(JSON.parse(stdout)).toMatchObject({ deliveries: 2, accepted: 1, rejected: 1 })
-    expect(stderr).toContain('tornade.yml: pools is read but not acted on yet\n')
+    expect(stderr).toContain('tornade.yml: spend counts nothing in eu-north-1')
     expect(stderr).toContain(`${files[0]}: rejected with 400: the payload is not as GitHub sends it: `)
     expect(stderr).toContain('info runner started')
   })

@@ -93,7 +93,7 @@ describe('what it says', () => {
     })
   })
 
-  test('the example of the design, with a warning for what is not acted on yet', () => {
+  test('the example of the design', () => {
     const { config, warnings } = parseConfig(EXAMPLE, 'tornade.yml')
     expect(config).toEqual({
       ...DEFAULT_CONFIG,
@@ -117,9 +117,17 @@ describe('what it says', () => {
         diskGiB: 100,
       },
       spend: { monthlyMicroUsd: 500_000_000, dailyMicroUsd: null, onCap: 'block' },
+      pools: [
+        {
+          labels: ['tornade/arm64'],
+          repository: 'acme/app',
+          size: 2,
+          schedule: { days: [1, 2, 3, 4, 5], from: 540, to: 1140, timeZone: 'Asia/Tokyo' },
+        },
+      ],
       priority: { 'acme/hotfix': 10 },
     })
-    expect(warnings).toEqual(['tornade.yml: pools is read but not acted on yet'])
+    expect(warnings).toEqual([])
   })
 
   test('exceptions of repositories, and limits of roles', () => {

@@ -97,6 +97,14 @@ describe('a pool', () => {
     expect(await leftovers(s)).toEqual([])
   })
 
+  it('opens on time after a quiet night as well', async () => {
+    const s = await warm({ schedule: readSchedule('Tue 09:00-10:00') as Schedule })
+    await s.world.clock.run(START + 24 * HOUR + 3 * MINUTE)
+    expect(await waiting(s)).toBe(2)
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+  })
+
   it('replaces a runner that ends before its window', async () => {
     let killed = 0
     const s = await warm(
