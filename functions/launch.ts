@@ -20,9 +20,9 @@ import {
 } from './core/admission.ts'
 import { backOffMs } from './core/backoff.ts'
 import { type CapacityReport, report } from './core/breaker.ts'
-import { type Candidate, claim, queue, wants } from './core/claim.ts'
+import { type Candidate, claim, launchOf, queue, wants } from './core/claim.ts'
 import { readLabels } from './core/labels.ts'
-import { isFinal, isLostTo, needsRunner } from './core/lifecycle.ts'
+import { isFinal, isLostTo, needsRunner, priced } from './core/lifecycle.ts'
 import { after, generationOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
 import { poolFor, standbyMinutes } from './core/pools.ts'
@@ -403,7 +403,15 @@ export function launch(
       result.outcome === 'paused' ? result.until : 'pauseUntil' in result ? result.pauseUntil : null
     if (pause) aftermath.pauses.push({ scope: 'github', until: pause })
     if (result.outcome === 'deferred') return forgoPlace(runner, false, aftermath)
-    if (result.outcome !== 'armed') return drop(runner, true, aftermath)
+    if (result.outcome === 'armed') return
+    // An earlier try may have started it without writing that down, and its end was told since.
+    const at = clock.now()
+    await update(ledger.runners, runner, current =>
+      current && !current.launch
+        ? priced({ ...current, launch: launchOf(standby.job, standby.claim, config.region, at) })
+        : current,
+    )
+    return drop(runner, true, aftermath)
   }
 
   async function finish(

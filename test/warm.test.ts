@@ -140,7 +140,7 @@ describe('a pool', () => {
     expect((await runners(s.world)).find(({ name }) => name === 'tornade-2-1-1')!.stoppedAt).not.toBeNull()
   })
 
-  it.each([1, 2, 3])('comes to a clean end with failing calls and a busy day, seed %i', async seed => {
+  it.each([1, 2, 3, 4])('comes to a clean end with failing calls and a busy day, seed %i', async seed => {
     const random = generator(seed)
     const s = await stack({
       config: {
