@@ -40,6 +40,11 @@ describe('a seed', () => {
     expect(stats.states.completed).toBeGreaterThan(10)
   })
 
+  // Runners that hung while or before they were armed, and jobs nobody could know of.
+  it.each([3, 39, 403, 742])('%i broke one once, and keeps them now', async seed => {
+    expect((await play(seed, ALL)).broken).toEqual([])
+  })
+
   it('is the same run each time, and another one than its neighbour', async () => {
     const [first, again, other] = [await play(7, ALL), await play(7, ALL), await play(8, ALL)]
     expect(again).toEqual(first)

@@ -89,7 +89,9 @@ function runnerActions(
   now: number,
 ): SweepAction[] {
   const { name, providerId, launch } = runner
-  if (providerId === null || launch === null) return []
+  if (providerId === null) return []
+  // Nobody knows what it was started for, so nobody will arm it.
+  if (launch === null) return now - firstSeen(runner) > STUCK_MS ? [{ kind: 'release', runner: name }] : []
   if (isOverAge(runner, now))
     return [{ kind: 'stop', runner: name, providerId, reason: 'longest life reached' }]
   if (
@@ -108,6 +110,10 @@ function runnerActions(
   const idleMs = limits.runner.idleMinutes * MINUTE_MS
   if (now - idleSince > idleMs + MARGIN_MS) return [{ kind: 'release', runner: name }]
   return !needed.has(name) && now - launch.at > MINUTE_MS ? [{ kind: 'release', runner: name }] : []
+}
+
+function firstSeen({ pullStartedAt, startedAt, stoppingAt }: Runner): number {
+  return pullStartedAt ?? startedAt ?? stoppingAt ?? 0
 }
 
 function leftovers({ name, stoppedAt, cleanedAt }: Runner, now: number): SweepAction[] {

@@ -201,8 +201,8 @@ describe('an account', () => {
     ['without the service-linked role', 'no service-linked role', ['tornade'], /create-service-linked-role/],
     ['whose quota is below one task', 'cpu above limit', ['tornade'], /Service Quotas/],
     ['that may run no builds', 'no builds allowed', ['tornade', 'docker'], /Service Quotas/],
-    ['without the image of tasks', null, ['tornade', 'arm64'], /TaskDefinition not found/],
-    ['without the image of builds', null, ['tornade', 'arm64', 'docker'], /no CodeBuild image for arm64/],
+    ['without the image of tasks', null, ['tornade', 'arm64'], /TaskDefinition not found\. .*never built.*start-build --project-name tornade-STAGE-image-arm64/],
+    ['without the image of builds', null, ['tornade', 'arm64', 'docker'], /no CodeBuild image for arm64\. .*never built.*image-arm64/],
   ])('%s refuses the job once, by name', async (_, fault, labels, message) => {
     if (fault) world.wire.play(fault)
     const { taskDefinitions } = world.wire.ecs
