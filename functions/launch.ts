@@ -21,8 +21,9 @@ import {
 import { backOffMs } from './core/backoff.ts'
 import { type CapacityReport, report } from './core/breaker.ts'
 import { type Candidate, claim, queue, wants } from './core/claim.ts'
+import { pauseAskedFor } from './core/errors.ts'
 import { readLabels } from './core/labels.ts'
-import { isFinal, isLostTo, needsRunner } from './core/lifecycle.ts'
+import { applyToJob, isFinal, isLostTo, needsRunner } from './core/lifecycle.ts'
 import { after, generationOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
 import { lostForCapacity, stopWords } from './core/stops.ts'
@@ -167,7 +168,7 @@ export function launch(
       case 'wake':
         return null
       case 'job':
-        return prepareNew(message.request, message.queuedAt)
+        return known(message.request, message.queuedAt, () => prepareNew(message.request, message.queuedAt))
       case 'resume': {
         const job = await ledger.jobs.get(message.jobKey)
         // A deferred job waits for its turn at the gate; one with another runner has lost this one.
@@ -185,6 +186,19 @@ export function launch(
         if (!(await isLeftAlone(job, former, message))) return null
         return prepareAgain(job, former && lostForCapacity(former) ? 'capacity' : 'retry', former)
       }
+    }
+  }
+
+  /** Does `work`; where GitHub asks to wait, the job is written down first, so that it is seen while it waits. */
+  async function known<T>(request: JobRequest, queuedAt: number, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (pauseAskedFor(error) !== null)
+        await update(ledger.jobs, request.key, job =>
+          job && job.queuedAt !== null ? job : applyToJob(job, { kind: 'queued', at: queuedAt, request }),
+        )
+      throw error
     }
   }
 

@@ -217,7 +217,8 @@ async function mintOrPause(...call: Parameters<typeof mint>): Promise<Minted> {
 
 /**
  * A name that is taken is that of an earlier try whose JIT config is lost: nobody can come online with it, so it is
- * removed and asked for again. Under another name it would be left behind, should this try be interrupted too.
+ * removed and asked for again. Under another name it would be left behind, should this try be interrupted too. Where
+ * GitHub takes it for busy it does stay, and goes with the runner (registration.ts).
  */
 async function mint(
   { github }: StartPorts,

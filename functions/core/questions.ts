@@ -66,6 +66,8 @@ function dueAt(
   }
   if (job.queuedAt === null) return after(job.gatedAt ?? job.request.createdAt, GATE_MS, GATE_MS)
   if (job.deferred) return after(job.deferred.since, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
+  // Its launch waits for GitHub.
+  if (!job.claim) return after(job.queuedAt, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
   const isIdle = runner?.startedAt != null && runner.registration !== null && runner.job === null
   return isIdle ? after(runner.startedAt!, SOON_MS, AGAIN_MS) : null
 }

@@ -51,7 +51,7 @@ export function sweepActions(
   )
   const needed = new Set(jobs.filter(needsRunner).map(job => job.runner))
   return [
-    ...jobs.flatMap(job => jobActions(job, live, now)),
+    ...jobs.flatMap(job => jobActions(job, live, gate, now)),
     ...runners.flatMap(runner =>
       runner.stoppedAt === null ? runnerActions(runner, needed, limits, now) : leftovers(runner, now),
     ),
@@ -62,12 +62,21 @@ export function sweepActions(
   ]
 }
 
-function jobActions(job: Job, live: ReadonlyMap<string, Runner>, now: number): SweepAction[] {
+function jobActions(
+  job: Job,
+  live: ReadonlyMap<string, Runner>,
+  { pauses }: Gate,
+  now: number,
+): SweepAction[] {
   if (isFinal(job) || job.deferred) return []
   const runner = job.runner === null ? undefined : live.get(job.runner)
   // Of these only GitHub knows more (questions.ts).
   if (job.started || job.queuedAt === null) return []
-  if (!job.claim) return now - readySince(job) > STUCK_MS ? [{ kind: 'queue-again', jobKey: job.key }] : []
+  if (!job.claim) {
+    // While GitHub asks to wait, its message comes again by itself.
+    const isPaused = (pauses.github ?? 0) > now
+    return now - readySince(job) > STUCK_MS && !isPaused ? [{ kind: 'queue-again', jobKey: job.key }] : []
+  }
   if (runner?.registration && job.runner !== null) {
     return runnerState(runner) === 'busy' &&
       runner.job?.key !== job.key &&
