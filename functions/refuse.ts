@@ -11,6 +11,7 @@ export type RefuseCode =
   | 'role'
   | 'start-failed'
   | 'spend-limit'
+  | 'quota'
   | 'provider-refused'
   | 'github-refused'
   | 'fork'

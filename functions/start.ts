@@ -115,7 +115,9 @@ async function startTask(
         notBefore: wait(THROTTLE_MS, LONGEST_THROTTLE_MS),
       }
     }
-    report({ ...news, result: 'refused', words: message })
+    const isQuota = outcome.kind === 'quota'
+    if (isQuota) metrics.count('StartsOverQuota')
+    report({ ...news, result: 'refused', words: message, ...(isQuota ? { quota: request.shape.cpu } : {}) })
     const next = after(order, request.shape).find(kind => includes(kinds, kind))
     if (!next) {
       await saveClaim(ports, job.key, released({ ...claim, refused: true }))

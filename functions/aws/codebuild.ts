@@ -165,7 +165,11 @@ function refused({ error, name, message, uncertain }: Trouble): StartOutcome {
           words,
           'The account may run no builds of this type: have "Concurrently running builds" raised in Service Quotas (CodeBuild).',
         )
-      return failed('quota', words)
+      return failed(
+        'quota',
+        words,
+        'Have "Concurrently running builds" raised in Service Quotas (CodeBuild).',
+      )
     case 'InvalidInputException':
       // The token is in use with other parameters, as after a deployment in between. Unlike ECS, CodeBuild does not say
       // which build that is; within 5 minutes it forgets the token, and that build has given up by then.

@@ -60,9 +60,7 @@ function dueAt(
   if (isFinal(job)) return null
   if (job.started) {
     const lost = !runner || isOverAge(runner, now) || runner.job?.completedAt != null
-    return lost
-      ? after(job.started.at, SOON_MS, AGAIN_MS)
-      : after(job.started.at, RUNNING_MS, RUNNING_MS)
+    return lost ? after(job.started.at, SOON_MS, AGAIN_MS) : after(job.started.at, RUNNING_MS, RUNNING_MS)
   }
   if (job.queuedAt === null) return after(job.gatedAt ?? job.request.createdAt, GATE_MS, GATE_MS)
   if (job.deferred) return after(job.deferred.since, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
