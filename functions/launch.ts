@@ -19,15 +19,25 @@ import {
   stepBack,
 } from './core/admission.ts'
 import { backOffMs } from './core/backoff.ts'
-import { type CapacityReport, report } from './core/breaker.ts'
-import { type Candidate, claim, launchOf, queue, wants } from './core/claim.ts'
+import { type Breakers, type CapacityReport, isBeyondQuota, isOverQuota, report } from './core/breaker.ts'
+import { type Candidate, claim, launchOf, queue, waitedFor, wants } from './core/claim.ts'
+import { pauseAskedFor } from './core/errors.ts'
 import { readLabels } from './core/labels.ts'
-import { isFinal, isLostTo, needsRunner, priced } from './core/lifecycle.ts'
+import { applyToJob, isFinal, isLostTo, needsRunner, priced } from './core/lifecycle.ts'
 import { after, generationOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
 import { poolFor, standbyMinutes } from './core/pools.ts'
 import { lostForCapacity, stopWords } from './core/stops.ts'
-import type { Deferral, Gate, Job, JobRequest, LaunchCause, Problem, Runner } from './core/types.ts'
+import type {
+  CapacityKind,
+  Deferral,
+  Gate,
+  Job,
+  JobRequest,
+  LaunchCause,
+  Problem,
+  Runner,
+} from './core/types.ts'
 import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } from './lambda.ts'
 import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
@@ -65,6 +75,9 @@ const SPEND_ADVICE =
 /** Between two starts of which the first came to nothing. */
 const RETRY_MS = 10_000
 const LONGEST_RETRY_MS = 300_000
+/** Other users of an account may have its quota for a while. GitHub gives a job up after a day. */
+const SHORTEST_OVER_QUOTA_MS = 30 * 60_000
+const LONGEST_OVER_QUOTA_MS = 12 * 3_600_000
 /** At least so long until the next look at kinds of capacity that are all left alone. */
 const SHORTEST_SKIP_MS = 15_000
 
@@ -171,7 +184,7 @@ export function launch(
       case 'standby':
         return standbyCandidate(config, message, clock.now())
       case 'job':
-        return prepareNew(message.request, message.queuedAt)
+        return known(message.request, message.queuedAt, () => prepareNew(message.request, message.queuedAt))
       case 'resume': {
         const job = await ledger.jobs.get(message.jobKey)
         // A deferred job waits for its turn at the gate; one with another runner has lost this one.
@@ -189,6 +202,19 @@ export function launch(
         if (!(await isLeftAlone(job, former, message))) return null
         return prepareAgain(job, former && lostForCapacity(former) ? 'capacity' : 'retry', former)
       }
+    }
+  }
+
+  /** Does `work`; where GitHub asks to wait, the job is written down first, so that it is seen while it waits. */
+  async function known<T>(request: JobRequest, queuedAt: number, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (pauseAskedFor(error) !== null)
+        await update(ledger.jobs, request.key, job =>
+          job && job.queuedAt !== null ? job : applyToJob(job, { kind: 'queued', at: queuedAt, request }),
+        )
+      throw error
     }
   }
 
@@ -374,17 +400,15 @@ export function launch(
         return forgoPlace(candidate.runner, already, aftermath)
       case 'claimed': {
         const { job, claim: won, resumed } = claimed!
-        return finish(
-          candidate,
-          await startRunner(ports, config, job, won, resumed, where),
-          already,
-          aftermath,
-        )
+        const result = await startRunner(ports, config, job, won, resumed, where)
+        if (result.outcome !== 'deferred') return finish(candidate, result, already, aftermath)
+        return putOff(candidate, result, order, report(capacity.breakers, aftermath.reports), aftermath)
       }
       case 'no-capacity': {
         const message = words.join(' ')
         const notBefore = Math.max(until ?? 0, now + SHORTEST_SKIP_MS)
-        return putOff(candidate, { reason: 'no-capacity', message, notBefore }, aftermath)
+        const why = { reason: 'no-capacity', message, notBefore } as const
+        return putOff(candidate, why, order, capacity.breakers, aftermath)
       }
     }
   }
@@ -416,7 +440,7 @@ export function launch(
 
   async function finish(
     candidate: Candidate,
-    result: StartResult,
+    result: Exclude<StartResult, { readonly outcome: 'deferred' }>,
     already: boolean,
     aftermath: Aftermath,
   ): Promise<void> {
@@ -443,8 +467,6 @@ export function launch(
         aftermath.pauses.push({ scope: 'github', until: result.until })
         aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
         return
-      case 'deferred':
-        return putOff(candidate, result, aftermath)
       case 'refused':
         await giveUp(request, result.code, [
           { label: request.labels.join(', '), message: result.message, suggestion: null },
@@ -457,13 +479,42 @@ export function launch(
   /** The job waits until then, and holds no place meanwhile. */
   async function putOff(
     candidate: Candidate,
-    { reason, message, notBefore }: HeldBack,
+    { reason: why, message, notBefore }: HeldBack,
+    order: readonly CapacityKind[],
+    breakers: Breakers,
     aftermath: Aftermath,
   ): Promise<void> {
-    if (await defer(candidate, { reason, message, notBefore })) {
+    const isQuota = why === 'no-capacity' && isOverQuota(breakers, order, candidate.spec.arch)
+    const reason = isQuota ? 'quota' : why
+    const deferred = await defer(candidate, { reason, message, notBefore })
+    const vain = deferred && isQuota ? await whyInVain(candidate, deferred, order, breakers) : null
+    if (vain !== null) {
+      const label = candidate.request.labels.join(', ')
+      await giveUp(candidate.request, 'quota', [
+        { label, message: `${message.replace(/[.\s]*$/, '.')} ${vain}`, suggestion: null },
+      ])
+    }
+    if (deferred && vain === null) {
       aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
       aftermath.messages.push(wakeAt(notBefore))
     } else aftermath.leaving.push(candidate.runner)
+  }
+
+  /** Why a job that a quota keeps waiting waits no longer; null while it may help. */
+  async function whyInVain(
+    { spec }: Candidate,
+    { overQuotaSince }: Deferral,
+    order: readonly CapacityKind[],
+    breakers: Breakers,
+  ): Promise<string | null> {
+    const waited = clock.now() - (overQuotaSince ?? clock.now())
+    if (waited >= LONGEST_OVER_QUOTA_MS) return 'The job has waited for that for 12 hours.'
+    if (waited < SHORTEST_OVER_QUOTA_MS || !isBeyondQuota(breakers, order, spec, [])) return null
+    const live = (await ledger.runners.open({})).filter(({ stoppedAt }) => stoppedAt === null)
+    const used = live.flatMap(({ launch }) => (launch ? [launch.shape] : []))
+    return isBeyondQuota(breakers, order, spec, used)
+      ? 'No runner of tornade takes any of it, so that waiting does not help: the quota is smaller than this job needs.'
+      : null
   }
 
   /** A place that was not used. One that was given before may have been. */
@@ -480,22 +531,26 @@ export function launch(
     if (live?.stoppedAt) aftermath.bills.set(runner, billOf(live, live.stoppedAt))
   }
 
-  /** Writes down why the job waits; false when it does not need to any more. */
+  /** Writes down why the job waits; null when it does not need to any more. */
   async function defer(
     candidate: Candidate,
     why: Pick<Deferral, 'reason' | 'message' | 'notBefore'>,
-  ): Promise<boolean> {
+  ): Promise<Deferral | null> {
     const { runner, cause } = candidate
     let news = false
     const saved = await update(ledger.jobs, candidate.request.key, current => {
       const job = queue(current, candidate)
       if (!wants(job, candidate)) return current
-      news = job.deferred?.runner !== runner
-      return { ...job, deferred: { since: job.deferred?.since ?? clock.now(), ...why, runner, cause } }
+      const now = clock.now()
+      const waited = waitedFor(job, runner)
+      news = waited === null || (job.deferred !== null && job.deferred.runner !== runner)
+      const since = waited?.since ?? now
+      const quota = why.reason === 'quota' ? { overQuotaSince: waited?.overQuotaSince ?? now } : {}
+      return { ...job, deferred: { since, ...quota, ...why, runner, cause } }
     })
-    if (saved?.deferred?.runner !== runner) return false
+    if (saved?.deferred?.runner !== runner) return null
     if (news) metrics.count('JobsDeferred')
-    return true
+    return saved.deferred
   }
 
   async function settle(

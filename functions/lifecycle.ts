@@ -267,10 +267,12 @@ export function lifecycle(
 
   async function onStopIfIdle(name: string): Promise<void> {
     const runner = await ledger.runners.get(name)
-    if (!runner?.registration) return (await isBeingArmed(name)) ? stopLater(name, ARMING_SECONDS) : undefined
-    if (runner.stoppedAt !== null || runner.job !== null) return
-    if (runner.deregisteredAt === null) return release(name)
+    if (!runner?.registration && (await isBeingArmed(name))) return stopLater(name, ARMING_SECONDS)
+    if (!runner || runner.stoppedAt !== null || runner.job !== null) return
+    if (runner.registration && runner.deregisteredAt === null) return release(name)
     if (runner.providerId === null) return
+    // One that was never armed has no ticket, and so can have no job; its registration may exist all the same.
+    if (!runner.registration && (await deregister(ports, runner)) === 'busy') return
     await compute.stop(runner.providerId, 'no job needs this runner')
     await update(
       ledger.runners,

@@ -60,6 +60,8 @@ export type MetricName =
   | 'RunnersUnknown'
   /** Runners started over a spend cap that only warns. */
   | 'StartsOverSpend'
+  /** Requests that a quota of the account had no room for. */
+  | 'StartsOverQuota'
 
 export interface Secrets {
   /** Webhook secrets: the current one first, then the previous one while it is being rotated. */

@@ -1,11 +1,11 @@
 /** Runners as GitHub lists them. */
-import { registrationName } from './core/plan.ts'
+import { mintOf, registrationName } from './core/plan.ts'
 import type { Runner } from './core/types.ts'
 import type { Ports } from './ports.ts'
 
 /**
  * Takes a runner off GitHub. It is looked up by its name, because an interrupted launch may have registered it
- * without writing that down.
+ * without writing that down, and by each name tried before the one that it was registered by.
  * @returns busy when GitHub has given it a job
  */
 export async function deregister(
@@ -15,13 +15,12 @@ export async function deregister(
   if (!launch) return 'gone'
   const { repository, installationId } = launch
   const scope = { repository, installationId }
-  for (const listed of new Set([
-    registrationName(name, 1),
-    registration?.name ?? registrationName(name, 1),
-  ])) {
-    const found = await github.findRunner(scope, listed)
+  const mints = registration ? mintOf(registration.name) : 1
+  let answer: 'gone' | 'busy' = 'gone'
+  for (let mint = 1; mint <= mints; mint++) {
+    const found = await github.findRunner(scope, registrationName(name, mint))
     if (!found) continue
-    if (found.busy || (await github.removeRunner(scope, found.id)) === 'busy') return 'busy'
+    if (found.busy || (await github.removeRunner(scope, found.id)) === 'busy') answer = 'busy'
   }
-  return 'gone'
+  return answer
 }

@@ -115,7 +115,9 @@ async function startTask(
         notBefore: wait(THROTTLE_MS, LONGEST_THROTTLE_MS),
       }
     }
-    report({ ...news, result: 'refused', words: message })
+    const isQuota = outcome.kind === 'quota'
+    if (isQuota) metrics.count('StartsOverQuota')
+    report({ ...news, result: 'refused', words: message, ...(isQuota ? { quota: request.shape.cpu } : {}) })
     const next = after(order, request.shape).find(kind => includes(kinds, kind))
     if (!next) {
       await saveClaim(ports, job.key, released({ ...claim, refused: true }))
@@ -224,7 +226,8 @@ async function mintOrPause(...call: Parameters<typeof mint>): Promise<Minted> {
 
 /**
  * A name that is taken is that of an earlier try whose JIT config is lost: nobody can come online with it, so it is
- * removed and asked for again. Under another name it would be left behind, should this try be interrupted too.
+ * removed and asked for again. Under another name it would be left behind, should this try be interrupted too. Where
+ * GitHub takes it for busy it does stay, and goes with the runner (registration.ts).
  */
 async function mint(
   { github }: StartPorts,

@@ -86,8 +86,7 @@ export async function findOrphans(
           if (listed.busy || (await isAccountedFor(listed))) continue
           const key = `${ref.id} ${listed.name}`
           const since = round.memory.suspects[key] ?? now
-          if (now - since < SUSPECTED_MS) suspects[key] = since
-          else await remove(scope, listed)
+          if (now - since < SUSPECTED_MS || (await remove(scope, listed)) === 'busy') suspects[key] = since
         }
       }
     } catch (error) {
@@ -107,8 +106,9 @@ export async function findOrphans(
     return claim?.runner === runner && claim.leaseUntil > clock.now()
   }
 
-  async function remove(scope: GitHubScope, { id, name }: GitHubListedRunner): Promise<void> {
+  /** Where GitHub takes it for busy, the next sweep tries again. */
+  async function remove(scope: GitHubScope, { id, name }: GitHubListedRunner) {
     log.warn('a registration that no runner accounts for is removed', { runner: name })
-    await github.removeRunner(scope, id)
+    return github.removeRunner(scope, id)
   }
 }

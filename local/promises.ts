@@ -224,8 +224,11 @@ export class Promises {
 
   #checkJobs(jobs: readonly Job[]): void {
     const known = new Map(jobs.map(job => [job.key, job]))
+    const heardOf = new Set(jobs.map(({ request }) => request.repository.id))
     for (const view of this.#attached.github.jobs()) {
       const key = keyOf(view)
+      // Not one delivery of its repository ever came: nobody accepted the job, and nobody knows where to look for it.
+      if (!heardOf.has(view.job.repository.id)) continue
       if (view.status !== 'completed') this.#break('final', `job ${key} is ${view.status} at GitHub`)
       else this.#checkEnd(known.get(key), view)
     }

@@ -247,6 +247,67 @@ describe('where a job falls to', () => {
   })
 })
 
+describe('a quota of the account', () => {
+  const message = 'You’ve reached the limit on the number of vCPUs you can run concurrently'
+  const OVER = { outcome: 'failed', kind: 'quota', message } as const
+
+  it('that is smaller than the job is named, counted, and ends in a refusal instead of a wait for ever', async () => {
+    const sinces = new Set<number>()
+    const s = await watched({
+      refuse: () => OVER,
+      onJob: ({ deferred }) => deferred && sinces.add(deferred.since),
+    })
+    s.world.github.queue(job(1))
+    await s.world.clock.run(START + 29 * MINUTE)
+    expect((await jobOf(s.world, '1-1')).deferred).toMatchObject({ reason: 'quota', message })
+    await untilQuiet(s)
+    const { refused } = await jobOf(s.world, '1-1')
+    expect(refused).toMatchObject({
+      code: 'quota',
+      problems: [{ message: expect.stringContaining(message) }],
+    })
+    expect(refused!.problems[0]!.message).toMatch(/the quota is smaller than this job needs/)
+    expect(refused!.at - START).toBeLessThan(HOUR)
+    expect(s.asked.length).toBeLessThan(14)
+    expect(s.world.metrics.get('StartsOverQuota')).toBe(s.asked.length)
+    // It waited once, however often it was tried.
+    expect(sinces.size).toBe(1)
+    expect(s.world.metrics.get('JobsDeferred')).toBe(1)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it.each([
+    ['that runners of ours use up', ['tornade']],
+    ['of builds, which others may use up,', ['tornade', 'docker']],
+  ] as const)('%s is waited for', async (_, labels) => {
+    const s = await watched({
+      config: { runner: { lifeMinutes: 24 * 60 } },
+      refuse: ({ runner }, now) => (runner.startsWith('tornade-2-') && now < START + 5 * HOUR ? OVER : null),
+    })
+    s.world.github.queue(job(1, { labels: ['tornade'], script: { durationMs: 5 * HOUR } }))
+    s.world.clock.after(MINUTE, () => s.world.github.queue(job(2, { labels })))
+    await s.world.clock.run(START + 4 * HOUR)
+    expect((await jobOf(s.world, '2-1')).deferred?.reason).toBe('quota')
+    await untilQuiet(s)
+    expect(jobState(await jobOf(s.world, '2-1'))).toBe('completed')
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('is waited for no longer than twelve hours', async () => {
+    const s = await watched({
+      config: { runner: { lifeMinutes: 24 * 60 } },
+      refuse: ({ runner }) => (runner.startsWith('tornade-2-') ? OVER : null),
+    })
+    s.world.github.queue(job(1, { script: { durationMs: 14 * HOUR } }))
+    s.world.clock.after(MINUTE, () => s.world.github.queue(job(2)))
+    await untilQuiet(s)
+    const { refused } = await jobOf(s.world, '2-1')
+    expect(refused).toMatchObject({ code: 'quota' })
+    expect(Math.round((refused!.at - START) / HOUR)).toBe(12)
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
 describe('a runner that does not start', () => {
   const REASON = 'CannotPullContainerError: pull image manifest has been retried 5 time(s): not found'
   const noImage: Fate = { kind: 'fails-to-start', at: 'pull', reason: REASON }

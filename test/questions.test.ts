@@ -31,7 +31,7 @@ describe('GitHub is asked about a run', () => {
   })
 
   it('with a job that runs on and on, now and then', () => {
-    expect(askedAt(HOUR, [running], [busy])).toEqual([16, 31, 46].map(minute => minute * MINUTE))
+    expect(askedAt(HOUR, [running], [busy])).toEqual([11, 21, 31, 41, 51].map(minute => minute * MINUTE))
   })
 
   it('with a job whose runner lives longer than it may', () => {
@@ -69,9 +69,10 @@ describe('GitHub is asked about a run', () => {
     expect(askedAt(31 * MINUTE, [job({ deferred })])).toEqual([15 * MINUTE, 30 * MINUTE])
   })
 
-  it('not about jobs that have ended or wait for their launch', () => {
+  it('not about jobs that have ended, and of those that wait for their launch now and then', () => {
     const ended = { at: at(90), conclusion: 'success', startedAt: null, runner: null }
-    expect(askedAt(HOUR, [job(), { ...running, completed: ended }])).toEqual([])
+    expect(askedAt(HOUR, [{ ...running, completed: ended }])).toEqual([])
+    expect(askedAt(HOUR, [job()])).toEqual([15, 30, 45, 60].map(minute => minute * MINUTE))
   })
 
   it('once for all of its jobs, the most overdue run first', () => {

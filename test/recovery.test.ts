@@ -145,6 +145,37 @@ describe('what a stopped runner left behind', () => {
     expect(await s.world.ledger.runners.open({})).toEqual([])
   })
 
+  it('under a name that GitHub did not let go of goes as well, although it ran its job', async () => {
+    const until = START + 4 * MINUTE
+    let interrupted = false
+    const s = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          createJitConfig: async (...call) => {
+            const answer = await ports.github.createJitConfig(...call)
+            if (interrupted) return answer
+            interrupted = true
+            throw new Error('the answer is lost')
+          },
+          removeRunner: async (...call) =>
+            ports.clock.now() < until ? 'busy' : ports.github.removeRunner(...call),
+        }),
+      }),
+    })
+    s.world.github.queue(job(1, { script: { durationMs: SECOND } }))
+    await s.world.clock.run(until)
+    expect((await runners(s.world))[0]).toMatchObject({
+      registration: { name: 'tornade-1-1-1-r2' },
+      stoppedAt: expect.any(Number),
+      cleanedAt: null,
+    })
+    expect([...s.world.github.runners()].map(({ name }) => name)).toEqual(['tornade-1-1-1'])
+    await s.world.clock.run(until + 70 * SECOND)
+    expect([...s.world.github.runners()]).toEqual([])
+    expect((await runners(s.world))[0]!.cleanedAt).not.toBeNull()
+  })
+
   it('is nothing where it ran its job: that is written with its stop', async () => {
     let writes = 0
     const s = await stack({

@@ -40,6 +40,12 @@ describe('a seed', () => {
     expect(stats.states.completed).toBeGreaterThan(10)
   })
 
+  // Runners that hung while or before they were armed, and jobs nobody could know of.
+  it.each([3, 39, 403, 742])('%i serves every job, stops every runner and leaves nothing', async seed => {
+    const { broken } = await play(seed, ALL)
+    expect(broken.filter(({ promise }) => ['final', 'ends', 'nothing-left'].includes(promise))).toEqual([])
+  })
+
   it('is the same run each time, and another one than its neighbour', async () => {
     const [first, again, other] = [await play(7, ALL), await play(7, ALL), await play(8, ALL)]
     expect(again).toEqual(first)

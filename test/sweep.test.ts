@@ -122,8 +122,10 @@ describe('a runner', () => {
     expect(look({ runners: [runner({ ...off, job: RAN })] }, 4 * MINUTE)).toEqual([])
   })
 
-  it('of which only AWS has told is nothing to act on yet', () => {
-    expect(look({ runners: [runner({ launch: null }), runner({ providerId: null })] }, 9999)).toEqual([])
+  it('of which only AWS has told is nothing to act on yet, and goes when nobody has claimed it for long', () => {
+    const unclaimed = runner({ launch: null, registration: null, startedAt: at(20) })
+    expect(look({ runners: [unclaimed, runner({ providerId: null })] }, 20 + 5 * MINUTE)).toEqual([])
+    expect(look({ runners: [unclaimed] }, 21 + 5 * MINUTE)).toEqual([{ kind: 'release', runner: RUNNER }])
   })
 })
 

@@ -674,6 +674,12 @@ describe('GitHub', () => {
     s.world.clock.after(40 * SECOND, () => void s.world.github.cancelJob(3))
     await s.world.clock.run(until - SECOND)
     expect(asked.length).toBeLessThan(8)
+    // Who waits is to be seen: the one whose run must be looked at, and the one that is to be refused.
+    const waiting = (await jobs(s.world)).filter(({ key }) => key !== '3-1')
+    expect(waiting.map(one => [one.key, jobState(one), one.spec])).toEqual([
+      ['1-1', 'queued', null],
+      ['2-1', 'queued', null],
+    ])
     expect((await s.world.ledger.gate.get()).pauses).toEqual({ github: expect.any(Number) })
     await untilQuiet(s)
     expect((await jobs(s.world)).map(jobState).toSorted()).toEqual(['cancelled', 'completed', 'refused'])

@@ -22,6 +22,7 @@ import {
   CLIENT_DEFAULTS,
   type ComputeSettings,
   failed,
+  imageAdvice,
   imageKey,
   isThrottle,
   type RoleRef,
@@ -63,7 +64,11 @@ export class CodeBuild implements Compute {
     const { images } = this.#settings.codebuild
     const image = Object.hasOwn(images, key) ? images[key] : undefined
     if (!image)
-      return failed('permanent', `This deployment has no CodeBuild image for ${key}.`, 'Build it first.')
+      return failed(
+        'permanent',
+        `This deployment has no CodeBuild image for ${key}.`,
+        imageAdvice(request.shape.arch),
+      )
     const command = new StartBuildCommand(this.#input(request, role, image))
     const answer = await attempt(command, () => this.#client.send(command))
     if ('trouble' in answer) return refused(answer.trouble)
@@ -160,7 +165,11 @@ function refused({ error, name, message, uncertain }: Trouble): StartOutcome {
           words,
           'The account may run no builds of this type: have "Concurrently running builds" raised in Service Quotas (CodeBuild).',
         )
-      return failed('quota', words)
+      return failed(
+        'quota',
+        words,
+        'Have "Concurrently running builds" raised in Service Quotas (CodeBuild).',
+      )
     case 'InvalidInputException':
       // The token is in use with other parameters, as after a deployment in between. Unlike ECS, CodeBuild does not say
       // which build that is; within 5 minutes it forgets the token, and that build has given up by then.

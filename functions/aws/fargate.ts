@@ -16,7 +16,7 @@ import {
 import { DISK } from '../core/sizes.ts'
 import { stopReason } from '../core/stops.ts'
 import { clean } from '../core/text.ts'
-import type { RunnerEvent, StartRequest } from '../core/types.ts'
+import type { Arch, RunnerEvent, StartRequest } from '../core/types.ts'
 import type { Compute, StartOutcome } from '../ports.ts'
 import {
   attempt,
@@ -24,6 +24,7 @@ import {
   type ComputeSettings,
   type FailureKind,
   failed,
+  imageAdvice,
   imageKey,
   isThrottle,
   type RoleRef,
@@ -69,7 +70,7 @@ export class Fargate implements Compute {
       return failed(
         'permanent',
         `This deployment has no task definition for ${key}.`,
-        'Build its image first.',
+        imageAdvice(request.shape.arch),
       )
     const input = this.#input(request, role, taskDefinition)
     const length = JSON.stringify(input.overrides).length
@@ -81,7 +82,8 @@ export class Fargate implements Compute {
       )
     const command = new RunTaskCommand(input)
     const answer = await attempt(command, () => this.#client.send(command))
-    return 'output' in answer ? read(answer.output, role) : refused(answer.trouble, role)
+    const { arch } = request.shape
+    return 'output' in answer ? read(answer.output, role, arch) : refused(answer.trouble, role, arch)
   }
 
   async stop(providerId: string, reason: string): Promise<void> {
@@ -161,16 +163,16 @@ export class Fargate implements Compute {
 }
 
 /** RunTask answers 200 also when it started nothing: then `failures` says why. */
-function read({ tasks, failures }: RunTaskCommandOutput, role: RoleRef): StartOutcome {
+function read({ tasks, failures }: RunTaskCommandOutput, role: RoleRef, arch: Arch): StartOutcome {
   const arn = tasks?.[0]?.taskArn
   if (arn) return started(arn, role)
   const failure = failures?.[0]
   if (!failure) throw new Error('RunTask answered with neither a task nor a failure')
   const words = [failure.reason, failure.detail].filter(Boolean).join(': ')
-  return failed(kindOf(words) ?? 'permanent', words, adviceFor(words))
+  return failed(kindOf(words) ?? 'permanent', words, adviceFor(words, arch))
 }
 
-function refused({ error, name, message, uncertain }: Trouble, role: RoleRef): StartOutcome {
+function refused({ error, name, message, uncertain }: Trouble, role: RoleRef, arch: Arch): StartOutcome {
   if (name === 'ConflictException') {
     // The same token with other parameters, as after a deployment in between: its task is the one to go on with.
     const arn = (error as { resourceIds?: string[] }).resourceIds?.[0]
@@ -181,7 +183,7 @@ function refused({ error, name, message, uncertain }: Trouble, role: RoleRef): S
   if (isThrottle(name)) return failed('throttled', `${name}: ${message}`)
   // Anything else is about credentials, clocks or the way to ECS, and not about this request.
   if (!PERMANENT.has(name)) throw error
-  return failed(kindOf(message) ?? 'permanent', `${name}: ${message}`, adviceFor(message))
+  return failed(kindOf(message) ?? 'permanent', `${name}: ${message}`, adviceFor(message, arch))
 }
 
 const PERMANENT: ReadonlySet<string> = new Set([
@@ -228,18 +230,19 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /limit on the number of/i,
-    'The quotas are L-3032A538 (on-demand) and L-36FBB829 (Spot) in Service Quotas.',
+    'Have it raised in Service Quotas: L-3032A538 (on-demand) or L-36FBB829 (Spot).',
   ],
   [/capacity provider/i, 'FARGATE and FARGATE_SPOT must be associated with the cluster: deploy again.'],
-  [
-    /task ?definition.*(?:not found|inactive|unable to describe)|unable to describe task definition/i,
-    'Deploy again.',
-  ],
   [/iam:PassRole/, 'The launch function may pass roles below the path of job roles only.'],
   [/unable to assume the role/i, 'Its trust policy must let ecs-tasks.amazonaws.com assume it.'],
 ]
 
-function adviceFor(words: string): string | undefined {
+/** Its task definition comes with the first image of an architecture, and not with a deployment. */
+const NO_IMAGE =
+  /task ?definition.*(?:not found|inactive|unable to describe)|unable to describe task definition/i
+
+function adviceFor(words: string, arch: Arch): string | undefined {
+  if (NO_IMAGE.test(words)) return imageAdvice(arch)
   return ADVICE.find(([pattern]) => pattern.test(words))?.[1]
 }
 

@@ -67,6 +67,11 @@ export function failed(kind: FailureKind, message: string, advice?: string): Fai
   return { outcome: 'failed', kind, message: advice ? `${words.replace(/[.\s]*$/, '.')} ${advice}` : words }
 }
 
+/** What an operator does where the image of an architecture was never built, or its pin is gone. */
+export function imageAdvice(arch: Arch): string {
+  return `The runner image for ${arch} was never built, or is in use no more: run aws codebuild start-build --project-name tornade-STAGE-image-${arch}, and see docs/install.md, "The first image".`
+}
+
 /** The role of a request; a failure where this deployment does not know its id, and so no key for its ticket. */
 export function roleOf(settings: ComputeSettings, request: StartRequest): RoleRef | Failed {
   const { plain, jobs } = settings.roles

@@ -41,6 +41,8 @@ export interface CapacityReport {
   readonly id: string
   /** The provider's, of a failure. */
   readonly words?: string
+  /** vCPU that a quota of the account had no room for, where that was the failure. */
+  readonly quota?: number
 }
 
 /** What has capacity or has none for all jobs alike. */
@@ -133,15 +135,27 @@ function taken(breakers: Breakers, news: CapacityReport): Breakers {
 
 function failed(
   breaker: Breaker | undefined,
-  { id, runner, result, at, words: said = '' }: CapacityReport,
+  { id, runner, result, at, words: said = '', quota: cpu }: CapacityReport,
 ): Breaker {
   const words = clean(said, WORDS_LIMIT)
   const late = result === 'failed'
   if (breaker?.last === id) return breaker
+  const over = (least: number) => (cpu === undefined ? {} : { quota: Math.min(cpu, least) })
   if (!breaker || isOld(breaker, at))
-    return { failures: 1, late, at, last: id, words, openings: 0, openUntil: null, probe: null }
+    return {
+      failures: 1,
+      late,
+      at,
+      last: id,
+      words,
+      ...over(cpu!),
+      openings: 0,
+      openUntil: null,
+      probe: null,
+    }
   const failures = breaker.failures + 1
-  const next = { ...breaker, late: breaker.late || late, failures, at, last: id, words }
+  const { quota: least = Number.POSITIVE_INFINITY, ...known } = breaker
+  const next = { ...known, late: breaker.late || late, failures, at, last: id, words, ...over(least) }
   if (breaker.openUntil === null) return next.failures < FAILURES_TO_OPEN ? next : open(next, at)
   // Those that were under way when it opened are no news.
   return breaker.probe?.runner === runner || isSilent(breaker, at) ? open(next, at) : breaker
@@ -156,6 +170,31 @@ function open(breaker: Breaker, now: number): Breaker {
   const openings = breaker.openings + 1
   const skip = Math.min(LONGEST_SKIP_MS, FIRST_SKIP_MS * 2 ** Math.min(openings - 1, 30))
   return { ...breaker, openings, openUntil: now + skip, probe: null }
+}
+
+/** True when every kind of `order` failed for a quota of the account last. */
+export function isOverQuota(breakers: Breakers, order: readonly CapacityKind[], arch: Arch): boolean {
+  return order.every(kind => breakers[kindKey({ ...kind, arch })]?.quota !== undefined)
+}
+
+/** Tries in a row that came to nothing for a quota, after which the quota is taken for what it is. */
+const QUOTA_TRIES = 5
+
+/**
+ * True when a quota has no room for so many vCPU on any kind of `order` although no runner of ours takes any of it.
+ * Builds wait for those of everybody in the account, so of them that says nothing.
+ * @param used kinds of the runners that live
+ */
+export function isBeyondQuota(
+  breakers: Breakers,
+  order: readonly CapacityKind[],
+  { arch, cpu }: { readonly arch: Arch; readonly cpu: number },
+  used: readonly CapacityKind[],
+): boolean {
+  return order.every(kind => {
+    const { quota = Number.POSITIVE_INFINITY, failures = 0 } = breakers[kindKey({ ...kind, arch })] ?? {}
+    return kind.compute === 'fargate' && quota <= cpu && failures >= QUOTA_TRIES && !includes(used, kind)
+  })
 }
 
 /** True when a kind of this choice is the one. */

@@ -1,7 +1,16 @@
 /** Who may start a runner for a job right now. One conditional write on the job item makes the answer true. */
 import { needsRunner, newJob } from './lifecycle.ts'
 import { generationOf, startRequest } from './plan.ts'
-import type { CapacityKind, Claim, Job, JobRequest, LaunchCause, RunnerLaunch, Spec } from './types.ts'
+import type {
+  CapacityKind,
+  Claim,
+  Job,
+  JobRequest,
+  LaunchCause,
+  RunnerLaunch,
+  Spec,
+  Waited,
+} from './types.ts'
 
 export interface Candidate {
   readonly request: JobRequest
@@ -118,16 +127,25 @@ export function queue(
   }
 }
 
+/** How long the job has waited for this runner, whatever was tried meanwhile; null where it has not. */
+export function waitedFor({ deferred, claim: held }: Job, runner: string): Waited | null {
+  if (!deferred) return held?.runner === runner ? (held.waited ?? null) : null
+  const { since, overQuotaSince } = deferred
+  return { since, ...(overQuotaSince === undefined ? {} : { overQuotaSince }) }
+}
+
 function take(job: Job, claimed: Claim, resumed: boolean): ClaimResult {
   const another = (cause: LaunchCause) =>
     claimed.cause === cause && claimed.runner !== job.claim?.runner ? 1 : 0
+  const waited = waitedFor(job, claimed.runner)
+  const own = waited ? { ...claimed, waited } : claimed
   return {
     outcome: 'claimed',
-    claim: claimed,
+    claim: own,
     resumed,
     job: {
       ...job,
-      claim: claimed,
+      claim: own,
       runner: claimed.runner,
       deferred: null,
       replacements: job.replacements + another('replacement'),

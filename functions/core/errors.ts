@@ -29,6 +29,7 @@ export const REFUSE_CODES = [
   'role',
   'start-failed',
   'spend-limit',
+  'quota',
   'provider-refused',
   'github-refused',
   'fork',
@@ -48,6 +49,7 @@ export const DEFER_REASONS = [
   'starts-per-hour',
   'replacement-limit',
   'start-failed',
+  'quota',
 ] as const
 export type DeferReason = (typeof DEFER_REASONS)[number]
 

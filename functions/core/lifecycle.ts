@@ -142,9 +142,14 @@ function ending(known: Ending, told: Ending): Ending {
   }
 }
 
-/** A stopped runner that ran its job leaves nothing behind; of any other one has to look. */
+/**
+ * A stopped runner that ran its job leaves nothing behind; of any other one has to look, and of one that goes by a later
+ * name too: GitHub did not let go of the first.
+ */
 export function withCleaning(runner: Runner, now: number): Runner {
-  return runner.stoppedAt !== null && runner.job !== null && runner.cleanedAt === null
+  const { stoppedAt, job, cleanedAt, registration, name } = runner
+  const isByFirstName = registration === null || registration.name === name
+  return stoppedAt !== null && job !== null && cleanedAt === null && isByFirstName
     ? { ...runner, cleanedAt: now }
     : runner
 }

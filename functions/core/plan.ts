@@ -77,6 +77,11 @@ export function registrationName(runner: string, mint: number): string {
   return mint === 1 ? runner : `${runner}-r${mint}`
 }
 
+/** Which of its names a runner is registered by: 1 for the first. */
+export function mintOf(registered: string): number {
+  return Number(/-r(\d{1,4})$/.exec(registered)?.[1] ?? 1)
+}
+
 const NAME = /^([a-z0-9-]{1,20})-(\d{1,20}-\d{1,6}-\d{1,6})(-r\d{1,4})?$/
 
 /** The ledger name of a runner from the name GitHub shows; null when it is not one of ours. */

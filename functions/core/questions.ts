@@ -18,7 +18,9 @@ const HOUR_MS = 60 * MINUTE_MS
 const SOON_MS = MINUTE_MS
 /** Between two questions about the same run while one of its jobs should have moved. */
 export const AGAIN_MS = 2 * MINUTE_MS
-/** Jobs that may well stay as they are for long: they run, or wait for their turn. */
+/** A job that runs may well do so for long. Until its lost end is known, its runner may hang, and costs. */
+const RUNNING_MS = 10 * MINUTE_MS
+/** A job may wait for its turn for long. */
 const NOW_AND_THEN_MS = 15 * MINUTE_MS
 /** A gate can stay closed for 30 days. */
 const GATE_MS = HOUR_MS
@@ -58,12 +60,12 @@ function dueAt(
   if (isFinal(job)) return null
   if (job.started) {
     const lost = !runner || isOverAge(runner, now) || runner.job?.completedAt != null
-    return lost
-      ? after(job.started.at, SOON_MS, AGAIN_MS)
-      : after(job.started.at, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
+    return lost ? after(job.started.at, SOON_MS, AGAIN_MS) : after(job.started.at, RUNNING_MS, RUNNING_MS)
   }
   if (job.queuedAt === null) return after(job.gatedAt ?? job.request.createdAt, GATE_MS, GATE_MS)
   if (job.deferred) return after(job.deferred.since, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
+  // Its launch waits for GitHub.
+  if (!job.claim) return after(job.queuedAt, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
   const isIdle = runner?.startedAt != null && runner.registration !== null && runner.job === null
   return isIdle ? after(runner.startedAt!, SOON_MS, AGAIN_MS) : null
 }

@@ -55,7 +55,7 @@ export function sweepActions(
   )
   const needed = new Set(jobs.filter(needsRunner).map(job => job.runner))
   return [
-    ...jobs.flatMap(job => jobActions(job, live, now)),
+    ...jobs.flatMap(job => jobActions(job, live, gate, now)),
     ...runners.flatMap(runner =>
       runner.stoppedAt === null ? runnerActions(runner, needed, kept, limits, now) : leftovers(runner, now),
     ),
@@ -66,12 +66,21 @@ export function sweepActions(
   ]
 }
 
-function jobActions(job: Job, live: ReadonlyMap<string, Runner>, now: number): SweepAction[] {
+function jobActions(
+  job: Job,
+  live: ReadonlyMap<string, Runner>,
+  { pauses }: Gate,
+  now: number,
+): SweepAction[] {
   if (isFinal(job) || job.deferred) return []
   const runner = job.runner === null ? undefined : live.get(job.runner)
   // Of these only GitHub knows more (questions.ts).
   if (job.started || job.queuedAt === null) return []
-  if (!job.claim) return now - readySince(job) > STUCK_MS ? [{ kind: 'queue-again', jobKey: job.key }] : []
+  if (!job.claim) {
+    // While GitHub asks to wait, its message comes again by itself.
+    const isPaused = (pauses.github ?? 0) > now
+    return now - readySince(job) > STUCK_MS && !isPaused ? [{ kind: 'queue-again', jobKey: job.key }] : []
+  }
   if (runner?.registration && job.runner !== null) {
     return runnerState(runner) === 'busy' &&
       runner.job?.key !== job.key &&
@@ -94,7 +103,9 @@ function runnerActions(
   now: number,
 ): SweepAction[] {
   const { name, providerId, launch } = runner
-  if (providerId === null || launch === null) return []
+  if (providerId === null) return []
+  // Nobody knows what it was started for, so nobody will arm it.
+  if (launch === null) return now - firstSeen(runner) > STUCK_MS ? [{ kind: 'release', runner: name }] : []
   if (isOverAge(runner, now))
     return [{ kind: 'stop', runner: name, providerId, reason: 'longest life reached' }]
   if (
@@ -113,6 +124,10 @@ function runnerActions(
   const idleMs = limits.runner.idleMinutes * MINUTE_MS
   if (now - idleSince > idleMs + MARGIN_MS) return [{ kind: 'release', runner: name }]
   return !needed.has(name) && now - launch.at > MINUTE_MS ? [{ kind: 'release', runner: name }] : []
+}
+
+function firstSeen({ pullStartedAt, startedAt, stoppingAt }: Runner): number {
+  return pullStartedAt ?? startedAt ?? stoppingAt ?? 0
 }
 
 function leftovers({ name, stoppedAt, cleanedAt }: Runner, now: number): SweepAction[] {

@@ -172,13 +172,21 @@ export interface Claim {
   readonly request: StartRequest
   /** The provider has definitely refused `request`: the next try is a new one. */
   readonly refused?: boolean
+  /** The deferral that this claim ended, should it come to nothing. */
+  readonly waited?: Waited
   /** The invocation that holds the claim, and until when nobody else may resume it. */
   readonly owner: string
   readonly leaseUntil: number
 }
 
-export interface Deferral {
+/** What a deferral keeps from one try to the next. */
+export interface Waited {
   readonly since: number
+  /** Since when nothing but a quota of the account stands in its way. */
+  readonly overQuotaSince?: number
+}
+
+export interface Deferral extends Waited {
   readonly reason: DeferReason
   readonly message: string
   readonly notBefore: number | null
@@ -348,6 +356,8 @@ export interface Breaker {
   readonly last: string
   /** What the provider said then. */
   readonly words: string
+  /** The fewest vCPU that were refused for a quota of the account; absent where it failed for anything else last. */
+  readonly quota?: number
   /** Times in a row that the kind was left alone; the more, the longer. */
   readonly openings: number
   /** Nothing is started of this kind before, and then one probe; null while the kind is used. */

@@ -226,7 +226,11 @@ describe('a task', () => {
     ['no service-linked role', 'permanent', /service linked role.*create-service-linked-role/],
     ['role not to be assumed', 'permanent', /unable to assume the role.*ecs-tasks\.amazonaws\.com/],
     ['role not to be passed', 'permanent', /iam:PassRole.*job roles/],
-    ['client error', 'permanent', /^ClientException: TaskDefinition is inactive\. Deploy again\.$/],
+    [
+      'client error',
+      'permanent',
+      /^ClientException: TaskDefinition is inactive\. .*never built.*start-build --project-name tornade-STAGE-image-.*docs\/install\.md/,
+    ],
     ['no cluster', 'permanent', /^ClusterNotFoundException: Cluster not found\.$/],
     ['blocked', 'permanent', /^BlockedException: /],
     ['platform incompatible', 'permanent', /^PlatformTaskDefinitionIncompatibilityException: /],

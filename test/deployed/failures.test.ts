@@ -201,8 +201,18 @@ describe('an account', () => {
     ['without the service-linked role', 'no service-linked role', ['tornade'], /create-service-linked-role/],
     ['whose quota is below one task', 'cpu above limit', ['tornade'], /Service Quotas/],
     ['that may run no builds', 'no builds allowed', ['tornade', 'docker'], /Service Quotas/],
-    ['without the image of tasks', null, ['tornade', 'arm64'], /TaskDefinition not found/],
-    ['without the image of builds', null, ['tornade', 'arm64', 'docker'], /no CodeBuild image for arm64/],
+    [
+      'without the image of tasks',
+      null,
+      ['tornade', 'arm64'],
+      /TaskDefinition not found\. .*never built.*start-build --project-name tornade-STAGE-image-arm64/,
+    ],
+    [
+      'without the image of builds',
+      null,
+      ['tornade', 'arm64', 'docker'],
+      /no CodeBuild image for arm64\. .*never built.*image-arm64/,
+    ],
   ])('%s refuses the job once, by name', async (_, fault, labels, message) => {
     if (fault) world.wire.play(fault)
     const { taskDefinitions } = world.wire.ecs
@@ -240,18 +250,51 @@ describe('an account', () => {
     parameters.set(image, kept[1])
   })
 
-  it.each<[string, FaultName, readonly string[]]>([
-    ['over its vCPU quota', 'vcpu quota', ['tornade']],
-    ['without capacity', 'no capacity', ['tornade']],
-    ['with a full queue of builds', 'build queue full', ['tornade', 'docker']],
-  ])('%s has the job wait, longer and longer, and serves it in the end', async (_, fault, labels) => {
+  it('whose quota is smaller than the job names it, and has it wait for half an hour, not for ever', async () => {
+    always('vcpu quota')
+    const { key, job } = await world.queue(['tornade'])
+    const before = world.metrics()
+    await world.settle()
+    const first = (await world.job(key)).deferred!
+    expect(first).toMatchObject({ reason: 'quota', message: expect.stringMatching(/limit.*L-3032A538/) })
+    for (let minutes = 0; minutes < 60 && (await state(key)) === 'deferred'; minutes++) {
+      expect((await world.job(key)).deferred!.since).toBe(first.since)
+      world.advance(60)
+      await world.settle()
+    }
+    expect((await world.job(key)).refused).toMatchObject({
+      code: 'quota',
+      problems: [{ message: expect.stringMatching(/L-3032A538.*smaller than this job needs/) }],
+    })
+    expect(job.conclusion).toBe('cancelled')
+    expect(world.github.checks.at(-1)!.summary.replaceAll('\\', '')).toMatch(/L-3032A538/)
+    const counted = (name: string) => (world.metrics()[name] ?? 0) - (before[name] ?? 0)
+    expect(counted('StartsOverQuota')).toBeGreaterThanOrEqual(5)
+    expect(counted('StartsOverQuota')).toBe(counted('StartFailures'))
+    expect(counted('JobsDeferred')).toBe(1)
+    expect((await world.gate())!.holders).toEqual({})
+    // Whoever comes once it was raised is served, with the next look at it.
+    world.meddle = null
+    const next = await world.queue(['tornade'])
+    await world.settle()
+    for (let minutes = 0; minutes < 16 && (await state(next.key)) === 'deferred'; minutes++) {
+      world.advance(60)
+      await world.settle()
+    }
+    await end([next.key], next.labels)
+  })
+
+  it.each<[string, FaultName, readonly string[], string]>([
+    ['without capacity', 'no capacity', ['tornade'], 'no-capacity'],
+    ['with a full queue of builds', 'build queue full', ['tornade', 'docker'], 'quota'],
+  ])('%s has the job wait, longer and longer, and serves it in the end', async (_, fault, labels, reason) => {
     always(fault)
     const { key } = await world.queue(labels)
     const message = world.queues.launch.messages.at(-1)!
     const before = calls('RunTask') + calls('StartBuild')
     const deferred = world.metrics().JobsDeferred ?? 0
     await world.settle()
-    expect(await world.job(key)).toMatchObject({ deferred: { reason: 'no-capacity' } })
+    expect(await world.job(key)).toMatchObject({ deferred: { reason } })
     expect((await world.job(key)).deferred!.message).not.toBe('')
     for (let minutes = 0; minutes < 30; minutes++) {
       world.advance(60)
@@ -262,7 +305,7 @@ describe('an account', () => {
     // Three times soon, and then a probe after 1, 2, 4, 8 and 15 minutes.
     expect(tries).toBeGreaterThan(5)
     expect(tries).toBeLessThan(14)
-    expect(world.metrics().JobsDeferred! - deferred).toBeGreaterThanOrEqual(1)
+    expect(world.metrics().JobsDeferred! - deferred).toBe(1)
     expect(message.receives).toBe(1)
     expect(world.queues.launch.deadLetters).toEqual([])
     world.meddle = null

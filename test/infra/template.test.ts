@@ -177,9 +177,9 @@ describe('the template', () => {
     expect(deadLetterFaults(stack.template)).toEqual([])
   })
 
-  it('costs nothing by the hour, and alarms for $1.10 a month', () => {
+  it('costs nothing by the hour, and alarms for $1.20 a month', () => {
     expect(idleCostFaults(stack.template)).toEqual([])
-    expect(ofType(stack.template, 'AWS::CloudWatch::Alarm')).toHaveLength(11)
+    expect(ofType(stack.template, 'AWS::CloudWatch::Alarm')).toHaveLength(12)
   })
 
   it('rings on metrics that the code emits', () => {
@@ -196,7 +196,7 @@ describe('the template', () => {
     expect([...emitted.names].sort()).toEqual(union.match(/(?<=^ {2}\| ')\w+(?=')/gm)!.sort())
   })
 
-  it('has an alarm for dead letters, age of queues, errors, refused launches and image builds', () => {
+  it('has an alarm for dead letters, age of queues, errors, refused launches, quotas and image builds', () => {
     const resolver = new Resolver(stack)
     const about = ofType(stack.template, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) => {
       const { MetricName, Dimensions } = resolver.value(Properties) as {
@@ -217,6 +217,7 @@ describe('the template', () => {
       'FailedBuilds tornade-dev-image-arm64',
       'FailedBuilds tornade-dev-image-x64',
       'JobsRefused tornade dev',
+      'StartsOverQuota tornade dev',
     ])
   })
 
