@@ -280,13 +280,14 @@ async function recover(world: World, promises: Promises): Promise<number> {
 async function isQuiet({ ledger, github, compute, tickets, backlog }: World): Promise<boolean> {
   if (github.openJobs > 0 || compute.live > 0 || backlog.waiting > 0 || tickets.waiting > 0) return false
   if (!github.runners().next().done) return false
-  const [jobs, runners, gate] = await Promise.all([
+  const [jobs, runners, gate, reruns] = await Promise.all([
     ledger.jobs.open({ limit: 1 }),
     ledger.runners.open({}),
     ledger.gate.get(),
+    ledger.reruns.open({ limit: 1 }),
   ])
   const places = Object.keys(gate.holders).length + Object.keys(gate.waiting).length
-  return jobs.length === 0 && runners.length === 0 && places === 0
+  return jobs.length + runners.length + reruns.length + places === 0
 }
 
 async function statesOf({ ledger }: World): Promise<Record<string, number>> {
