@@ -139,7 +139,12 @@ export async function soak(seed: number, options: SoakOptions = {}): Promise<Soa
 
 /** Everything that is drawn from the seed before the world begins. */
 export function planOf(seed: number, options: Pick<SoakOptions, 'faults' | 'except'> = {}): SoakPlan {
-  return { config: configOf(seed), faults: faultsOf(seed, options), jobs: jobsOf(seed) }
+  const faults = faultsOf(seed, options)
+  const config = faults.reduce(
+    (changed, { name }) => FAULTS.get(name)!.config?.(changed) ?? changed,
+    configOf(seed),
+  )
+  return { config, faults, jobs: jobsOf(seed) }
 }
 
 function configOf(seed: number): Config {
