@@ -60,10 +60,9 @@ export class Promises {
   readonly #secrets: RegExp
   readonly #known = new Set<string>()
   readonly #minted: number[] = []
-  /** Runner → when the gate gave it its place. */
-  readonly #placed = new Map<string, number>()
-  /** Runners that gave their place back; the same name may have one again. */
-  readonly #left = new Set<string>()
+  /** Runner → when the gate gave it a place; a name may have one again. */
+  readonly #placed = new Map<string, number[]>()
+  #holders: ReadonlySet<string> = new Set()
   /** Repository id → owner/name. */
   readonly #names = new Map<number, string>()
   #world: World | null = null
@@ -395,11 +394,11 @@ export class Promises {
 
   #checkPlaces({ holders }: Gate): void {
     const { limits, roles } = this.#config
-    for (const runner of this.#placed.keys()) if (!Object.hasOwn(holders, runner)) this.#left.add(runner)
+    const now = this.#attached.clock.now()
     for (const runner of Object.keys(holders)) {
-      if (this.#left.delete(runner) || !this.#placed.has(runner))
-        this.#placed.set(runner, this.#attached.clock.now())
+      if (!this.#holders.has(runner)) this.#placed.set(runner, [...(this.#placed.get(runner) ?? []), now])
     }
+    this.#holders = new Set(Object.keys(holders))
     const counts = new Map<number, number>()
     const withRole = new Map<string, number>()
     for (const { repository, role } of Object.values(holders)) {
@@ -474,8 +473,8 @@ export class Promises {
   #checkStarts(): void {
     const { limits, repositories } = this.#config
     const starts = new Map<number, number[]>()
-    for (const { request, pullStartedAt } of this.#attached.compute.tasks()) {
-      const at = this.#placed.get(request.runner)
+    for (const { request, createdAt, pullStartedAt } of this.#attached.compute.tasks()) {
+      const at = this.#placed.get(request.runner)?.findLast(time => time <= createdAt)
       if (pullStartedAt === null || at === undefined) continue
       starts.set(request.repositoryId, [...(starts.get(request.repositoryId) ?? []), at])
     }
