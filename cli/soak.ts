@@ -7,11 +7,12 @@ import { DEFAULT_CONFIG } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { clean } from '../functions/core/text.ts'
 import { FAULTS } from '../local/faults/catalogue.ts'
+import { LATER_FAULTS, PAST_SEEDS } from '../local/faults/past.ts'
 import { PROMISES } from '../local/promises.ts'
-import { type SoakResult, START, soak } from '../local/soak.ts'
+import { BOUND_MS, type SoakResult, START, soak } from '../local/soak.ts'
 import { EXIT, type Io } from './io.ts'
 import type { WorkerAnswer, WorkerOrder } from './soak-worker.ts'
-import { wrapped } from './text.ts'
+import { WIDTH, wrapped } from './text.ts'
 
 const HELP = `Usage: tornade soak [OPTION…]
 
@@ -21,6 +22,8 @@ Afterwards each world is held against what tornade promises.
 
   --seeds N        how many worlds (default: 40), from seed 1 on
   --fresh          other seeds than ever before; says from which one on
+  --past           the seeds in which a promise was broken once, among the
+                   faults of then; with --seed only those
   --seed S[,S…]    these seeds alone; a single one prints what happened to the
                    jobs and runners of a broken promise
   --faults A,B     all of these faults in every world, instead of a choice
@@ -28,7 +31,10 @@ Afterwards each world is held against what tornade promises.
   --list           names the faults and the promises
   --json           one JSON document on stdout
 
-Exit code: 0 all promises were kept; 1 one was broken; 2 unusable input.
+Faults stop after two hours; everything must have ended 90 minutes later.
+
+Exit code: 0 all promises were kept; 1 one was broken, or it was interrupted;
+2 unusable input.
 `
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -38,6 +44,7 @@ const LARGEST_SEED = 2 ** 31
 /** Broken promises that are printed at length. */
 const SHOWN = 10
 const TIMELINE_LINES = 400
+const BOUND_MINUTES = BOUND_MS / 60_000
 
 type Choice = WorkerOrder['choice']
 
@@ -48,15 +55,21 @@ interface Outcome {
   readonly error: string | null
 }
 
-export async function soakCommand(argv: readonly string[], io: Io): Promise<number> {
+/** @param worker what a thread runs, another one where threads are to die */
+export async function soakCommand(
+  argv: readonly string[],
+  io: Io,
+  worker: URL = new URL('./soak-worker.ts', import.meta.url),
+): Promise<number> {
   const { values } = parseArgs({
     args: [...argv],
     options: {
       seeds: { type: 'string' },
       seed: { type: 'string' },
       fresh: { type: 'boolean', default: false },
-      faults: { type: 'string' },
-      except: { type: 'string' },
+      past: { type: 'boolean', default: false },
+      faults: { type: 'string', multiple: true },
+      except: { type: 'string', multiple: true },
       list: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -68,32 +81,48 @@ export async function soakCommand(argv: readonly string[], io: Io): Promise<numb
   }
   if (values.seed !== undefined && (values.seeds !== undefined || values.fresh))
     throw new TornadeError('usage', '--seed says which worlds; leave --seeds and --fresh out')
+  if (values.past && [values.seeds, values.faults, values.except, values.fresh || undefined].some(isGiven))
+    throw new TornadeError('usage', '--past says which worlds; only --seed can stand beside it')
   const choice: Choice = {
     ...(values.faults === undefined ? {} : { faults: faultNames('--faults', values.faults) }),
     ...(values.except === undefined ? {} : { except: faultNames('--except', values.except) }),
+    ...(values.past ? { except: LATER_FAULTS } : {}),
   }
-  const seeds =
-    values.seed === undefined
-      ? range(values.fresh ? freshSeed() : 1, values.seeds)
-      : values.seed.split(',').map(text => wholeNumber('--seed', text))
+  const seeds = values.seed?.split(',').map(text => wholeNumber('--seed', text)) ?? [
+    ...(values.past ? PAST_SEEDS : range(values.fresh ? freshSeed() : 1, values.seeds)),
+  ]
   if (values.fresh) io.stderr(`seeds ${seeds[0]} to ${seeds.at(-1)}\n`)
-  const outcomes = seeds.length === 1 ? [await one(seeds[0]!, choice)] : await many(seeds, choice, io)
+  const outcomes = seeds.length === 1 ? [await one(seeds[0]!, choice)] : await many(seeds, choice, io, worker)
   const kept = outcomes.length === seeds.length && outcomes.every(isKept)
-  if (values.json) io.stdout(`${JSON.stringify({ worlds: outcomes.length, outcomes }, null, 2)}\n`)
+  if (values.json)
+    io.stdout(
+      `${JSON.stringify({ worlds: outcomes.length, boundMinutes: BOUND_MINUTES, outcomes }, null, 2)}\n`,
+    )
   else io.stdout(describe(outcomes, seeds, choice))
   return kept ? EXIT.good : EXIT.no
 }
 
 async function one(seed: number, choice: Choice): Promise<Outcome> {
-  const result = await soak(seed, { ...choice, timeline: true })
-  return { seed, result, error: null }
+  try {
+    return { seed, result: await soak(seed, { ...choice, timeline: true }), error: null }
+  } catch (error) {
+    return {
+      seed,
+      result: null,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    }
+  }
+}
+
+function isGiven(value: unknown): boolean {
+  return value !== undefined
 }
 
 /**
  * All of the seeds on all cores. A thread that dies takes the world with it that it played, and no other.
  * @returns what there is so far when somebody interrupts it
  */
-async function many(seeds: readonly number[], choice: Choice, io: Io): Promise<Outcome[]> {
+async function many(seeds: readonly number[], choice: Choice, io: Io, source: URL): Promise<Outcome[]> {
   const left = [...seeds].reverse()
   const outcomes: Outcome[] = []
   const workers = new Set<Worker>()
@@ -101,6 +130,7 @@ async function many(seeds: readonly number[], choice: Choice, io: Io): Promise<O
   const interrupt = () => {
     interrupted = true
     for (const worker of workers) void worker.terminate()
+    workers.clear()
   }
   process.once('SIGINT', interrupt)
   const add = (outcome: Outcome) => {
@@ -111,7 +141,7 @@ async function many(seeds: readonly number[], choice: Choice, io: Io): Promise<O
   const threads = Math.min(availableParallelism(), seeds.length)
   await Promise.all(
     Array.from({ length: threads }, async () => {
-      while (left.length > 0 && !interrupted) await thread(left, choice, workers, add)
+      while (left.length > 0 && !interrupted) await thread(source, left, choice, workers, add)
     }),
   )
   process.removeListener('SIGINT', interrupt)
@@ -122,13 +152,14 @@ async function many(seeds: readonly number[], choice: Choice, io: Io): Promise<O
 
 /** Plays seeds in a thread of its own until none is left or it dies. */
 function thread(
+  source: URL,
   left: number[],
   choice: Choice,
   workers: Set<Worker>,
   add: (outcome: Outcome) => void,
 ): Promise<void> {
   const order: WorkerOrder = { root: ROOT, region: DEFAULT_CONFIG.region, choice }
-  const worker = new Worker(new URL('./soak-worker.ts', import.meta.url), { workerData: order })
+  const worker = new Worker(source, { workerData: order })
   workers.add(worker)
   let playing: number | undefined
   let died: string | null = null
@@ -147,9 +178,10 @@ function thread(
   })
   next()
   return new Promise(resolve => {
-    worker.on('exit', () => {
-      workers.delete(worker)
-      if (died !== null && playing !== undefined) add({ seed: playing, result: null, error: died })
+    worker.on('exit', code => {
+      // One that is still among them was not ended by us.
+      if (workers.delete(worker) && playing !== undefined)
+        add({ seed: playing, result: null, error: died ?? `its thread ended with ${code}` })
       resolve()
     })
   })
@@ -179,7 +211,8 @@ function wholeNumber(option: string, text: string): number {
   return number
 }
 
-function faultNames(option: string, text: string): string[] {
+function faultNames(option: string, texts: readonly string[]): string[] {
+  const text = texts.join(',')
   const names = text.split(',').filter(name => name !== '')
   const unknown = names.filter(name => !FAULTS.has(name))
   if (unknown.length > 0 || names.length === 0)
@@ -210,7 +243,10 @@ function describe(outcomes: readonly Outcome[], seeds: readonly number[], choice
       ),
     )
   lines.push(
-    broken.length === 0 ? `All promises were kept in ${outcomes.length} worlds.` : verdict(outcomes, broken),
+    ...(results.length > 0 ? [recovery(results)] : []),
+    broken.length === 0 && outcomes.length === seeds.length
+      ? `All promises were kept in ${outcomes.length} worlds.`
+      : verdict(outcomes, broken),
     '',
   )
   return lines.join('\n')
@@ -245,17 +281,16 @@ function faultTable(results: readonly SoakResult[]): string[] {
 }
 
 function explain({ seed, result, error }: Outcome, choice: Choice, timeline: boolean): string[] {
-  const chosen = Object.entries(choice).map(([name, faults]) => ` --${name} ${faults.join(',')}`)
-  const again = `npx tornade soak --seed ${seed}${chosen.join('')}`
+  const again = replay(seed, choice)
   if (!result)
-    return [`seed ${seed} came to no end:`, wrapped(clean(error ?? '', 600), 2).trimEnd(), `  ${again}`, '']
+    return [`seed ${seed} came to no end:`, wrapped(clean(error ?? '', 600), 2).trimEnd(), ...again, '']
   const shown = result.broken.slice(0, timeline ? result.broken.length : 4)
   const lines = [
     `seed ${seed}`,
     ...shown.map(({ promise, what }) => wrapped(clean(what, 400), 16, `  ${promise}`).trimEnd()),
     ...(shown.length < result.broken.length ? [`  … and ${result.broken.length - shown.length} more`] : []),
   ]
-  if (!timeline) return [...lines, `  ${again}`, '']
+  if (!timeline) return [...lines, ...again, '']
   const entries = result.timeline.slice(0, TIMELINE_LINES)
   return [
     ...lines,
@@ -270,6 +305,19 @@ function explain({ seed, result, error }: Outcome, choice: Choice, timeline: boo
   ]
 }
 
+/** The command that plays the world again, in as many lines as a shell takes for one. */
+function replay(seed: number, choice: Choice): string[] {
+  const command = `npx tornade soak --seed ${seed}`
+  if (choice.except === LATER_FAULTS) return [`  ${command} --past`]
+  const parts = Object.entries(choice).flatMap(([name, faults]) => faults.map(fault => ` --${name} ${fault}`))
+  const lines = [`  ${command}`]
+  for (const part of parts) {
+    if (lines.at(-1)!.length + part.length + 2 <= WIDTH) lines.push(lines.pop()! + part)
+    else lines.push(`${lines.pop()!} \\`, `   ${part}`)
+  }
+  return lines
+}
+
 function line({ what, again }: SoakResult['timeline'][number]): string {
   return clean(what, 400) + (again ? ` (${again.times} times more, until ${clock(again.until)})` : '')
 }
@@ -279,12 +327,18 @@ function clock(at: number): string {
   return new Date(at - START).toISOString().slice(11, 19)
 }
 
+function recovery(results: readonly SoakResult[]): string {
+  const longest = Math.max(...results.map(({ stats }) => stats.recoveryMinutes))
+  return `Everything ended within ${longest} min of the last fault; the bound is ${BOUND_MINUTES} min.`
+}
+
 function verdict(outcomes: readonly Outcome[], broken: readonly Outcome[]): string {
   const counts = new Map<string, number>()
   for (const { result } of broken) {
     for (const name of new Set(result?.broken.map(({ promise }) => promise) ?? ['no end']))
       counts.set(name, (counts.get(name) ?? 0) + 1)
   }
+  if (broken.length === 0) return `Interrupted: all promises were kept in ${outcomes.length} worlds so far.`
   const which = [...counts].map(([name, count]) => `${name} in ${count}`).join(', ')
   return wrapped(`Broken in ${broken.length} of ${outcomes.length} worlds: ${which}.`, 0).trimEnd()
 }

@@ -13,7 +13,7 @@ import { pauseAskedFor, TornadeError } from './core/errors.ts'
 import { hasMarker } from './core/labels.ts'
 import { runnerOf } from './core/plan.ts'
 import { isWorthAsking, type RunQuestion, repositoriesToList, runsToAsk } from './core/questions.ts'
-import { type Failure, lookFrom, redeliveries } from './core/redelivery.ts'
+import { type Failure, lookFrom, notAsked, redeliveries } from './core/redelivery.ts'
 import type { Job, JobEvent, SeenRepository } from './core/types.ts'
 import { errorFields } from './lambda.ts'
 import { pauseFor } from './patience.ts'
@@ -88,7 +88,15 @@ export async function askAround(ports: SweepPorts, config: Config, round: Round,
     // First, so that a crash cannot make it ask without end.
     await remember()
     log.info('failed deliveries are asked for again', { count: ask.length })
-    await inTurn(ask, async ({ id }) => void (await github.redeliver(id)))
+    const left = new Set(ask)
+    try {
+      await inTurn(ask, async failure => {
+        await github.redeliver(failure.id)
+        left.delete(failure)
+      })
+    } finally {
+      round.memory = { ...round.memory, deliveries: notAsked(round.memory.deliveries, [...left]) }
+    }
   }
 
   async function remember(): Promise<void> {

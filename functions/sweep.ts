@@ -9,6 +9,7 @@ import { newRunner, priced } from './core/lifecycle.ts'
 import { jobKeyOf } from './core/plan.ts'
 import { poolState } from './core/pools.ts'
 import { LATELY_MS } from './core/questions.ts'
+import { seenBehind } from './core/rerun.ts'
 import { type Sight, type SweepAction, sweepActions } from './core/sweep.ts'
 import { leased, released, withSeen } from './core/sweep-memory.ts'
 import type { SweepMemory } from './core/types.ts'
@@ -113,6 +114,13 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
         return eventsQueue({ kind: 'stop-if-idle', runner: action.runner })
       case 'rerun':
         return eventsQueue({ kind: 'rerun', rerun: action.rerun })
+      case 'note-behind':
+        await update(
+          ledger.reruns,
+          action.rerun,
+          current => current && seenBehind(current, action.behind, clock.now()),
+        )
+        return
       case 'clean-up':
         return eventsQueue({ kind: 'clean-up', runner: action.runner })
       case 'stop':
@@ -160,8 +168,9 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
 }
 
 /** Nothing is open, nothing was lately, and GitHub has been asked not long ago. */
-function isIdle({ jobs, runners, gate }: Sight, memory: SweepMemory, now: number): boolean {
+function isIdle({ jobs, runners, gate, reruns = [] }: Sight, memory: SweepMemory, now: number): boolean {
   const isEmpty = jobs.length + runners.length + Object.keys(gate.holders).length === 0
+  if (reruns.some(({ behind, askAt }) => behind || askAt <= now)) return false
   if (!isEmpty || isAnyoneWaiting(gate) || Object.keys(memory.suspects).length > 0) return false
   const [last] = memory.repositories
   if (!last) return true

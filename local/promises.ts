@@ -6,6 +6,7 @@
  * again from the configuration and from what the doubles of AWS and GitHub saw.
  */
 import type { Config } from '../functions/config.ts'
+import { perMinute } from '../functions/core/cost.ts'
 import { isFinal, jobState } from '../functions/core/lifecycle.ts'
 import { jobKeyOf, runnerOf } from '../functions/core/plan.ts'
 import type { Gate, Job, Runner } from '../functions/core/types.ts'
@@ -35,11 +36,16 @@ export interface Broken {
 
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
 
 /** Two sweeps, and the time that it takes to do what they ask for. */
 const TWO_SWEEPS_MS = 3 * MINUTE
 /** What a limit of a runner may be exceeded by: two sweeps, the listener's grace, SIGTERM to SIGKILL, one lost message. */
 const LIMIT_MARGIN_MS = 15 * MINUTE
+/** What a runner may cost beyond its time: the gate reserves so much more. */
+const OVERTIME_MINUTES = 5
+/** Clocks of functions that give places are so far apart. */
+const SKEW_MS = 10 * SECOND
 /** GitHub's own limit: 900 points a minute, of which a JIT config costs 5. */
 const JIT_CONFIGS_PER_MINUTE = 180
 
@@ -54,6 +60,9 @@ export class Promises {
   readonly #secrets: RegExp
   readonly #known = new Set<string>()
   readonly #minted: number[] = []
+  /** Runner → when the gate gave it a place; a name may have one again. */
+  readonly #placed = new Map<string, number[]>()
+  #holders: ReadonlySet<string> = new Set()
   /** Repository id → owner/name. */
   readonly #names = new Map<number, string>()
   #world: World | null = null
@@ -198,6 +207,7 @@ export class Promises {
     this.#checkMoney(jobs, runners)
     this.#checkBookings(gate, runners)
     this.#checkRoles()
+    this.#checkStarts()
     const places = Object.keys(gate.holders)
     if (places.length > 0) this.#break('ends', `places left: ${places.join(', ')}`)
     if (Object.keys(gate.waiting).length > 0)
@@ -387,6 +397,11 @@ export class Promises {
 
   #checkPlaces({ holders }: Gate): void {
     const { limits, roles } = this.#config
+    const now = this.#attached.clock.now()
+    for (const runner of Object.keys(holders)) {
+      if (!this.#holders.has(runner)) this.#placed.set(runner, [...(this.#placed.get(runner) ?? []), now])
+    }
+    this.#holders = new Set(Object.keys(holders))
     const counts = new Map<number, number>()
     const withRole = new Map<string, number>()
     for (const { repository, role } of Object.values(holders)) {
@@ -427,6 +442,55 @@ export class Promises {
     const most = this.#runnersOf(request.repositoryId)
     if (ofRepository > most)
       this.#break('caps', `${ofRepository} tasks of repository ${request.repositoryId}, of ${most}`)
+    this.#checkSpend()
+  }
+
+  /**
+   * What tasks that have stopped did cost, and the most that the live ones can: the real prices and times are no lower.
+   * A task is of the day and the month of its stop.
+   */
+  #checkSpend(): void {
+    const { spend, region } = this.#config
+    if (spend?.onCap !== 'block') return
+    const { clock, compute } = this.#attached
+    const spent = { day: 0, month: 0 }
+    const now = dateOf(clock.now())
+    for (const { request, pullStartedAt, stoppedAt } of compute.tasks()) {
+      const stopped = dateOf(stoppedAt ?? clock.now())
+      const rate = perMinute(request.shape, region).microUsd ?? 0
+      const ran = stoppedAt === null || pullStartedAt === null ? 0 : (stoppedAt - pullStartedAt) / MINUTE
+      const cost = rate * (stoppedAt === null ? request.timeoutMinutes + OVERTIME_MINUTES : ran)
+      if (stopped === now) spent.day += cost
+      if (stopped.slice(0, 7) === now.slice(0, 7)) spent.month += cost
+    }
+    const { dailyMicroUsd, monthlyMicroUsd } = spend
+    for (const [per, sum, cap] of [
+      ['day', spent.day, dailyMicroUsd],
+      ['month', spent.month, monthlyMicroUsd],
+    ] as const)
+      if (cap !== null && sum > cap)
+        this.#break('caps', `runners cost or can cost ${Math.round(sum)} in a ${per}, of ${cap}`)
+  }
+
+  /** In no hour are there more places that came to cost something than a repository may start runners. */
+  #checkStarts(): void {
+    const { limits, repositories } = this.#config
+    const starts = new Map<number, number[]>()
+    for (const { request, createdAt, pullStartedAt } of this.#attached.compute.tasks()) {
+      const at = this.#placed.get(request.runner)?.findLast(time => time <= createdAt)
+      if (pullStartedAt === null || at === undefined) continue
+      starts.set(request.repositoryId, [...(starts.get(request.repositoryId) ?? []), at])
+    }
+    for (const [repository, times] of starts) {
+      const own = repositories[this.#names.get(repository) ?? '']?.startsPerHour
+      const most = own ?? limits.startsPerHour
+      if (most === null) continue
+      const sorted = times.toSorted((a, b) => a - b)
+      const over = sorted.some(
+        (at, index) => (sorted[index + most] ?? Number.POSITIVE_INFINITY) - at < HOUR - SKEW_MS,
+      )
+      if (over) this.#break('caps', `more than ${most} starts of repository ${repository} within an hour`)
+    }
   }
 
   #checkTries({ key, request, claim, replacements, shortages, spec }: Job): void {
@@ -487,6 +551,11 @@ function holds(value: unknown, secrets: RegExp): boolean {
 
 function keyOf({ job }: JobView): string {
   return `${job.jobId}-${job.attempt}`
+}
+
+/** UTC, to the day. */
+function dateOf(at: number): string {
+  return new Date(at).toISOString().slice(0, 10)
 }
 
 function minutes(milliseconds: number): string {

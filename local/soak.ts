@@ -139,7 +139,12 @@ export async function soak(seed: number, options: SoakOptions = {}): Promise<Soa
 
 /** Everything that is drawn from the seed before the world begins. */
 export function planOf(seed: number, options: Pick<SoakOptions, 'faults' | 'except'> = {}): SoakPlan {
-  return { config: configOf(seed), faults: faultsOf(seed, options), jobs: jobsOf(seed) }
+  const faults = faultsOf(seed, options)
+  const config = faults.reduce(
+    (changed, { name }) => FAULTS.get(name)!.config?.(changed) ?? changed,
+    configOf(seed),
+  )
+  return { config, faults, jobs: jobsOf(seed) }
 }
 
 function configOf(seed: number): Config {
@@ -280,13 +285,14 @@ async function recover(world: World, promises: Promises): Promise<number> {
 async function isQuiet({ ledger, github, compute, tickets, backlog }: World): Promise<boolean> {
   if (github.openJobs > 0 || compute.live > 0 || backlog.waiting > 0 || tickets.waiting > 0) return false
   if (!github.runners().next().done) return false
-  const [jobs, runners, gate] = await Promise.all([
+  const [jobs, runners, gate, reruns] = await Promise.all([
     ledger.jobs.open({ limit: 1 }),
     ledger.runners.open({}),
     ledger.gate.get(),
+    ledger.reruns.open({ limit: 1 }),
   ])
   const places = Object.keys(gate.holders).length + Object.keys(gate.waiting).length
-  return jobs.length === 0 && runners.length === 0 && places === 0
+  return jobs.length + runners.length + reruns.length + places === 0
 }
 
 async function statesOf({ ledger }: World): Promise<Record<string, number>> {

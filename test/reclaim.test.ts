@@ -10,6 +10,7 @@ import {
   isRerun,
   nextStep,
   remember,
+  seenBehind,
   settled,
 } from '../functions/core/rerun.ts'
 import type { Rerun } from '../functions/core/types.ts'
@@ -113,11 +114,34 @@ describe('a job that Spot ends', () => {
     expect(s.asked.length).toBeLessThan(18)
     const gaps = s.asked.slice(1).map((one, index) => one.at - s.asked[index]!.at)
     // Over a quarter of an hour it is the sweep that asks, and that comes once a minute.
-    gaps.slice(1).forEach((gap, index) => {
+    gaps.slice(1, -1).forEach((gap, index) => {
       expect(gap).toBeGreaterThan(gaps[index]! - MINUTE)
       expect(gap).toBeLessThan(2 * gaps[index]! + 3 * MINUTE)
     })
     expect((await again(s)).map(jobState)).toEqual(['completed'])
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it.each([
+    ['two minutes of the end of the last job that is known of', ['tornade'], 2 * MINUTE],
+    // Of jobs that are not ours nobody hears.
+    ['an hour of the end of a job of somebody else', ['ubuntu-latest'], HOUR + 2 * MINUTE],
+  ])('is run again within %s', async (_, labels, boundMs) => {
+    const s = await reclaiming({
+      computeFaults: {
+        fate: ({ runner }) => (runner.includes('-1-1-') ? { kind: 'reclaimed', afterMs: MINUTE } : null),
+      },
+    })
+    s.world.github.queue(job(1, SPOT_JOB))
+    s.world.github.queue(
+      job(2, { labels, runId: 900_001, script: { durationMs: 9 * HOUR, cancelAt: START + 5 * HOUR } }),
+    )
+    await untilQuiet(s)
+    const [rerun] = await again(s)
+    const waited = rerun!.request.createdAt - (START + 5 * HOUR)
+    expect(waited).toBeGreaterThan(0)
+    expect(waited).toBeLessThan(boundMs)
+    expect(s.asked.length).toBeLessThan(18)
     expect(await leftovers(s)).toEqual([])
   })
 
@@ -386,6 +410,20 @@ describe('what was lost', () => {
         expect(reruns).toBeLessThanOrEqual(1)
       }),
     )
+  })
+
+  it('is asked for at once when the last job of its run has ended, unless a call is under way', () => {
+    const slow = { ...remember(undefined, jobItem(), T0), asked: 9, askAt: T0 + HOUR, behind: true }
+    expect(seenBehind(slow, true, T0 + MINUTE)).toBe(slow)
+    expect(seenBehind(slow, false, T0 + MINUTE)).toMatchObject({
+      behind: false,
+      asked: 0,
+      askAt: T0 + MINUTE,
+    })
+    const called = asking(slow, 1, T0 + HOUR)
+    expect(seenBehind(called, false, T0 + HOUR)).toEqual({ ...called, behind: false })
+    const done = settled(slow, { outcome: 'gone', message: null })
+    expect(seenBehind(done, false, T0 + MINUTE)).toBe(done)
   })
 
   it('is given up after the time in which GitHub runs anything again', () => {

@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Failure, lookFrom, OVERLAP_MS, redeliveries, TIMES } from '../functions/core/redelivery.ts'
+import {
+  type Failure,
+  lookFrom,
+  notAsked,
+  OVERLAP_MS,
+  redeliveries,
+  TIMES,
+} from '../functions/core/redelivery.ts'
 import { EMPTY_MEMORY } from '../functions/core/sweep-memory.ts'
 import type { SweepMemory } from '../functions/core/types.ts'
 import { at, T0 } from './support/facts.ts'
@@ -52,6 +59,19 @@ describe('a failed delivery', () => {
       expect(next.ask).toEqual([])
       memory = next.memory
     }
+  })
+
+  it('is asked for again for as long as GitHub did not take the question, and then no more', () => {
+    const failed = failure('a', 0)
+    let memory = NONE
+    for (let minute = 0; minute < 30; minute++) {
+      const next = sweep([failed], 30 + minute * MINUTE, memory)
+      expect({ minute, ask: next.ask }).toEqual({ minute, ask: [failed] })
+      memory = notAsked(next.memory, next.ask)
+    }
+    const taken = sweep([failed], 40 * MINUTE, memory)
+    expect(taken.ask).toEqual([failed])
+    expect(sweep([failed], 42 * MINUTE, taken.memory).ask).toEqual([])
   })
 
   it('is asked for three times when every attempt fails, a minute apart at least', () => {

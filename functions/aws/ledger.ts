@@ -180,9 +180,10 @@ const RERUNS: Kind<Rerun> = {
   createdAt: rerun => rerun.lostAt,
   endedAt: rerun => (rerun.outcome === null ? null : rerun.lostAt),
 }
-const NO_RERUN: Pick<Rerun, 'asked' | 'asking' | 'outcome' | 'message' | 'by'> = {
+const NO_RERUN: Pick<Rerun, 'asked' | 'asking' | 'behind' | 'outcome' | 'message' | 'by'> = {
   asked: 0,
   asking: null,
+  behind: false,
   outcome: null,
   message: null,
   by: null,

@@ -55,6 +55,18 @@ export function redeliveries(
   return { ask, memory: { watermark, lookedAt: now, asked: Object.fromEntries(kept) } }
 }
 
+/** Of these it is not known that GitHub was asked: they are wanted again, and stay in sight. */
+export function notAsked(memory: Memory, failures: readonly Failure[]): Memory {
+  const asked = { ...memory.asked }
+  let { watermark } = memory
+  for (const { guid, deliveredAt } of failures) {
+    const known = asked[guid]
+    if (known) asked[guid] = { ...known, times: known.times - 1, failedAt: deliveredAt - 1 }
+    if (watermark !== null) watermark = Math.min(watermark, deliveredAt)
+  }
+  return { ...memory, watermark, asked }
+}
+
 /** What was answered with 4xx was refused by us, and would be again. Without an answer GitHub says 502, 504 or 0. */
 function isOurs({ event, statusCode }: Failure): boolean {
   return event === 'workflow_job' && (statusCode >= 500 || statusCode === 0)

@@ -46,6 +46,7 @@ export function remember(current: Rerun | undefined, { key, request }: Job, now:
     asked: 0,
     askAt: now + FIRST_ASK_MS,
     asking: null,
+    behind: false,
     outcome: null,
     message: null,
     by: null,
@@ -87,6 +88,18 @@ export function asking(rerun: Rerun, runAttempt: number, now: number): Rerun {
 export function askLater(rerun: Rerun, now: number): Rerun {
   const delay = Math.min(LONGEST_ASK_MS, FIRST_ASK_MS * 2 ** Math.min(rerun.asked, 30))
   return { ...rerun, asking: null, askAt: now + delay }
+}
+
+/**
+ * The jobs of its run that are open, as the ledger knows them. When the last of them has ended GitHub is asked at once, and
+ * with short delays again, because a job that needs it may come, and a delivery of a job of another system never does.
+ * @returns the same re-run where that is no news
+ */
+export function seenBehind(rerun: Rerun, behind: boolean, now: number): Rerun {
+  if (rerun.outcome !== null || rerun.behind === behind) return rerun
+  if (behind) return { ...rerun, behind }
+  // A call that is under way, or whose answer is not known, keeps its time.
+  return rerun.asking === null ? { ...rerun, behind, asked: 0, askAt: now } : { ...rerun, behind }
 }
 
 export function settled(rerun: Rerun, { outcome, message }: Pick<Rerun, 'outcome' | 'message'>): Rerun {

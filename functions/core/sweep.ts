@@ -17,8 +17,10 @@ export type SweepAction =
   /** No job needs it: deregister, then stop. */
   | { readonly kind: 'release'; readonly runner: string }
   | { readonly kind: 'stop'; readonly runner: string; readonly providerId: string; readonly reason: string }
-  /** GitHub is to be asked for it, and nobody did in time. */
+  /** GitHub is to be asked for it: nobody did in time, or the last job that it waited for has ended. */
   | { readonly kind: 'rerun'; readonly rerun: string }
+  /** Whether jobs of its run are open has changed. */
+  | { readonly kind: 'note-behind'; readonly rerun: string; readonly behind: boolean }
   /** It has stopped, and left its ticket or its registration behind. */
   | { readonly kind: 'clean-up'; readonly runner: string }
 
@@ -60,10 +62,20 @@ export function sweepActions(
       runner.stoppedAt === null ? runnerActions(runner, needed, kept, limits, now) : leftovers(runner, now),
     ),
     ...gateActions(gate, jobs, live, now),
-    ...reruns
-      .filter(({ askAt }) => now - askAt > MINUTE_MS)
-      .map(({ key }): SweepAction => ({ kind: 'rerun', rerun: key })),
+    ...rerunActions(reruns, jobs, now),
   ]
+}
+
+function rerunActions(reruns: readonly Rerun[], jobs: readonly Job[], now: number): SweepAction[] {
+  const running = new Set(jobs.filter(job => !isFinal(job)).map(({ request }) => request.runId))
+  return reruns.flatMap(({ key, runId, behind, askAt, asking }) => {
+    const isBehind = running.has(runId)
+    const actions: SweepAction[] = []
+    if (isBehind !== behind) actions.push({ kind: 'note-behind', rerun: key, behind: isBehind })
+    const isFree = behind && !isBehind && asking === null
+    if (isFree || now - askAt > MINUTE_MS) actions.push({ kind: 'rerun', rerun: key })
+    return actions
+  })
 }
 
 function jobActions(

@@ -383,6 +383,8 @@ export interface Rerun {
   readonly askAt: number
   /** Attempt that the run had when a call was made of which no answer is known; null while there is no such call. */
   readonly asking: number | null
+  /** Jobs of its run were open when the ledger was last looked at: GitHub would say no. */
+  readonly behind: boolean
   /** null while GitHub is still to be asked. failed: it will never run it again, and `message` says why. */
   readonly outcome: 'started' | 'gone' | 'failed' | null
   readonly message: string | null

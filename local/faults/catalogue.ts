@@ -9,6 +9,8 @@ import { DELIVERY_FAULTS } from './deliveries.ts'
 import { EVENT_FAULTS } from './events.ts'
 import type { Fault, FaultOrder, PlannedJob, Seams, Strikes } from './fault.ts'
 import { GITHUB_FAULTS } from './github.ts'
+import { LAG_FAULTS } from './lags.ts'
+import { OPERATOR_FAULTS } from './operator.ts'
 import { TASK_FAULTS } from './tasks.ts'
 import { TIME_FAULTS } from './time.ts'
 import { USER_FAULTS } from './users.ts'
@@ -22,6 +24,8 @@ export const FAULTS: ReadonlyMap<string, Fault> = new Map(
     ...USER_FAULTS,
     ...EVENT_FAULTS,
     ...TIME_FAULTS,
+    ...LAG_FAULTS,
+    ...OPERATOR_FAULTS,
   ].map(fault => [fault.name, fault]),
 )
 

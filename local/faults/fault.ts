@@ -1,5 +1,6 @@
 /** What a fault is: something that goes wrong in the world around the functions, by name, share and time. */
 
+import type { Config } from '../../functions/config.ts'
 import type { Ports } from '../../functions/ports.ts'
 import type { LocalClock } from '../clock.ts'
 import type { ComputeFaults } from '../compute.ts'
@@ -12,6 +13,8 @@ export interface Fault {
   readonly about: string
   /** Least and most share of what it can touch that it does touch. */
   readonly share: readonly [number, number]
+  /** What it makes of tornade.yml, for all of the time. */
+  readonly config?: (config: Config) => Config
   readonly seams: (strikes: Strikes) => Seams
 }
 
