@@ -8,7 +8,7 @@ import type { Config } from './config.ts'
 import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
 import { readAwsEvent } from './core/aws-events.ts'
 import { type CapacityReport, kindKey, report } from './core/breaker.ts'
-import { launchOf } from './core/claim.ts'
+import { claimOf, launchOf } from './core/claim.ts'
 import {
   applyJobToRunner,
   applyRunnerEvent,
@@ -328,8 +328,8 @@ export function lifecycle(
   /** Its launch was interrupted before it was written down; the claim says what was started. */
   async function withLaunch(runner: Runner): Promise<Runner> {
     const job = await ledger.jobs.get(jobKeyOf(runner.name))
-    const claimed = job?.claim
-    if (claimed?.runner !== runner.name) return runner
+    const claimed = claimOf(job, runner.name)
+    if (!claimed) return runner
     const at = runner.pullStartedAt ?? runner.startedAt ?? runner.stoppedAt ?? clock.now()
     const saved = await update(ledger.runners, runner.name, current =>
       current && !current.launch

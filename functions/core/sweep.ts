@@ -51,7 +51,7 @@ export function sweepActions(
   )
   const needed = new Set(jobs.filter(needsRunner).map(job => job.runner))
   return [
-    ...jobs.flatMap(job => jobActions(job, live, now)),
+    ...jobs.flatMap(job => jobActions(job, live, gate, now)),
     ...runners.flatMap(runner =>
       runner.stoppedAt === null ? runnerActions(runner, needed, limits, now) : leftovers(runner, now),
     ),
@@ -62,7 +62,7 @@ export function sweepActions(
   ]
 }
 
-function jobActions(job: Job, live: ReadonlyMap<string, Runner>, now: number): SweepAction[] {
+function jobActions(job: Job, live: ReadonlyMap<string, Runner>, gate: Gate, now: number): SweepAction[] {
   if (isFinal(job) || job.deferred) return []
   const runner = job.runner === null ? undefined : live.get(job.runner)
   // Of these only GitHub knows more (questions.ts).
@@ -76,6 +76,9 @@ function jobActions(job: Job, live: ReadonlyMap<string, Runner>, now: number): S
       : []
   }
   if (job.claim.leaseUntil > now) return []
+  // Released because GitHub asked to wait (start.ts): its runner is only to be armed, once that is over.
+  if (job.claim.leaseUntil === 0 && job.claim.runner === job.runner)
+    return (gate.pauses.github ?? 0) > now ? [] : [{ kind: 'resume', jobKey: job.key }]
   // Without a registration the claim was interrupted; with none in sight long after, the runner is gone.
   if (now - job.claim.leaseUntil <= STUCK_MS || job.runner === null)
     return [{ kind: 'resume', jobKey: job.key }]
