@@ -414,6 +414,9 @@ export function launch(
         aftermath.messages.push({ body: relaunch })
         return drop(runner, true, aftermath)
       }
+      case 'unknown':
+        aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.notBefore))
+        return
       case 'paused':
         aftermath.pauses.push({ scope: 'github', until: result.until })
         aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
