@@ -104,8 +104,10 @@ async function startTask(
     }
     metrics.count('StartFailures')
     log.warn('runner not started', { runner, kind: outcome.kind, reason: outcome.message })
-    if (outcome.kind === 'permanent')
+    if (outcome.kind === 'permanent') {
+      await saveClaim(ports, job.key, { ...claim, refused: true })
       return { outcome: 'refused', code: 'provider-refused', message: outcome.message }
+    }
     const { message } = outcome
     const wait = (firstMs: number, longestMs: number) =>
       clock.now() + backOffMs(firstMs, longestMs, claim.attempt, runner)

@@ -65,7 +65,7 @@ export function wants(job: Job, candidate: Pick<Candidate, 'runner' | 'generatio
 
 /** The claim under which `runner` was started, or may have been; undefined where the provider refused. */
 export function claimOf(job: Job | undefined, runner: string): Claim | undefined {
-  const claims = job ? [...job.earlier, ...(job.claim ? [job.claim] : [])] : []
+  const claims = job ? [...(job.earlier ?? []), ...(job.claim ? [job.claim] : [])] : []
   return claims.find(claimed => claimed.runner === runner && !claimed.refused)
 }
 
@@ -125,7 +125,7 @@ function take(job: Job, claimed: Claim, resumed: boolean): ClaimResult {
     job: {
       ...job,
       claim: claimed,
-      earlier: job.claim && isAnother ? [...job.earlier, job.claim] : job.earlier,
+      earlier: job.claim && isAnother ? [...(job.earlier ?? []), job.claim] : job.earlier,
       runner: claimed.runner,
       deferred: null,
       replacements: job.replacements + another('replacement'),
