@@ -20,11 +20,11 @@ import {
 } from './core/admission.ts'
 import { backOffMs } from './core/backoff.ts'
 import { type Breakers, type CapacityReport, isBeyondQuota, isOverQuota, report } from './core/breaker.ts'
-import { type Candidate, claim, launchOf, queue, waitedFor, wants } from './core/claim.ts'
+import { type Candidate, claim, claimOf, launchOf, queue, waitedFor, wants } from './core/claim.ts'
 import { pauseAskedFor } from './core/errors.ts'
 import { readLabels } from './core/labels.ts'
-import { applyToJob, isFinal, isLostTo, needsRunner, priced } from './core/lifecycle.ts'
-import { after, generationOf, runnerName } from './core/plan.ts'
+import { applyToJob, isFinal, isLostTo, needsRunner, newRunner, priced } from './core/lifecycle.ts'
+import { after, generationOf, jobKeyOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
 import { poolFor, standbyMinutes } from './core/pools.ts'
 import { lostForCapacity, stopWords } from './core/stops.ts'
@@ -198,7 +198,7 @@ export function launch(
         const job = await ledger.jobs.get(message.jobKey)
         if (!job || !needsRunner(job) || job.runner !== message.after) return null
         if (message.cause === 'replacement') return prepareAgain(job, 'replacement', undefined)
-        const former = await ledger.runners.get(message.after)
+        const former = await formerOf(job, message.after)
         if (!(await isLeftAlone(job, former, message))) return null
         return prepareAgain(job, former && lostForCapacity(former) ? 'capacity' : 'retry', former)
       }
@@ -250,6 +250,14 @@ export function launch(
       replaces: null,
       rerunOf: await rerunOf(ports, request),
     }
+  }
+
+  /** The runner that a job has lost. One that nobody wrote down may have been started and registered all the same. */
+  async function formerOf(job: Job, name: string): Promise<Runner | undefined> {
+    const known = await ledger.runners.get(name)
+    const claimed = claimOf(job, name)
+    if (known?.launch || !claimed) return known
+    return { ...(known ?? newRunner(name)), launch: launchOf(job, claimed, config.region, clock.now()) }
   }
 
   /** True when GitHub has given neither the job to a runner nor the runner to a job, and will not. */
@@ -463,6 +471,9 @@ export function launch(
         aftermath.messages.push({ body: relaunch })
         return drop(runner, true, aftermath)
       }
+      case 'unknown':
+        aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.notBefore))
+        return
       case 'paused':
         aftermath.pauses.push({ scope: 'github', until: result.until })
         aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
@@ -527,6 +538,8 @@ export function launch(
   async function drop(runner: string, already: boolean, aftermath: Aftermath): Promise<void> {
     const live = already ? await ledger.runners.get(runner) : undefined
     if (live && live.stoppedAt === null) return
+    // It may have been started without being written down: the sweep gives its place back (sweep.ts).
+    if (already && !live && claimOf(await ledger.jobs.get(jobKeyOf(runner)), runner)) return
     aftermath.leaving.push(runner)
     if (live?.stoppedAt) aftermath.bills.set(runner, billOf(live, live.stoppedAt))
   }

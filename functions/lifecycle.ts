@@ -8,7 +8,7 @@ import type { Config } from './config.ts'
 import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
 import { readAwsEvent } from './core/aws-events.ts'
 import { type CapacityReport, kindKey, report } from './core/breaker.ts'
-import { launchOf } from './core/claim.ts'
+import { claimOf, launchOf } from './core/claim.ts'
 import {
   applyJobToRunner,
   applyRunnerEvent,
@@ -50,6 +50,8 @@ export type LifecyclePorts = Omit<Ports, 'secrets' | 'compute'> & { readonly com
 const LISTENER_GRACE_SECONDS = 90
 /** Between two looks at a runner that is still being started and is not needed any more. */
 const ARMING_SECONDS = 5
+/** In a crowd GitHub gives jobs to runners in its own order: so long the news of it can be under way. */
+const CROWD_SECONDS = 10
 /** Open jobs of a repository that are looked at when runners are paired anew, oldest first. */
 const NEIGHBOURS = 500
 /** Looks for a free runner before another one is started: in a crowd others take what was found. */
@@ -135,7 +137,8 @@ export function lifecycle(
     const meant = before?.runner ?? null
     // Who lost this runner comes before who may have the runner that this job left.
     if (runner) await repair(runner, job!)
-    if (meant !== null && meant !== runner?.name) await release(meant)
+    // One that its job left for another runner may be needed by whoever was meant to have that.
+    if (meant !== null && meant !== runner?.name) await release(meant, runner ? CROWD_SECONDS : 0)
   }
 
   /** Its job pays what the runner says last: its stop and the end of its job can be told at the same time. */
@@ -207,8 +210,11 @@ export function lifecycle(
     return true
   }
 
-  /** Finds a use for a runner that its job does not need, or lets it go. */
-  async function release(name: string): Promise<void> {
+  /**
+   * Finds a use for a runner that its job does not need, or lets it go.
+   * @param grace seconds that it is left for others to find
+   */
+  async function release(name: string, grace = 0): Promise<void> {
     const runner = await ledger.runners.get(name)
     if (!runner?.registration) return stopLater(name, ARMING_SECONDS)
     if (!isAvailable(runner)) return
@@ -217,6 +223,7 @@ export function lifecycle(
     const other = jobFor(runner, jobs, runners)
     if (other && (await pair(other, runner))) return
     if (await standBy(runner, runners)) return
+    if (grace > 0) return stopLater(name, grace)
     await letGo(runner)
   }
 
@@ -345,8 +352,8 @@ export function lifecycle(
   /** Its launch was interrupted before it was written down; the claim says what was started. */
   async function withLaunch(runner: Runner): Promise<Runner> {
     const job = await ledger.jobs.get(jobKeyOf(runner.name))
-    const claimed = job?.claim
-    if (claimed?.runner !== runner.name) return runner
+    const claimed = claimOf(job, runner.name)
+    if (!claimed) return runner
     const at = runner.pullStartedAt ?? runner.startedAt ?? runner.stoppedAt ?? clock.now()
     const saved = await update(ledger.runners, runner.name, current =>
       current && !current.launch

@@ -27,6 +27,8 @@ export type StartResult =
       readonly message: string
       readonly notBefore: number
     }
+  /** It was asked for before, perhaps with success, and cannot be now; the claim is released and must be resumed. */
+  | { readonly outcome: 'unknown'; readonly notBefore: number }
   /** Started, but GitHub asked to wait; the claim is released and must be resumed. */
   | { readonly outcome: 'paused'; readonly until: number }
   | { readonly outcome: 'refused'; readonly code: RefuseCode; readonly message: string }
@@ -69,7 +71,7 @@ export async function startRunner(
   if (before && (before.job || (await isArmed(ports, before)))) return { outcome: 'not-needed' }
   // It has waited for its ticket in vain, and is gone.
   if (before?.startedAt && ports.clock.now() - before.startedAt > TICKET_WAIT_MS) return { outcome: 'lost' }
-  const started = await startTask(ports, job, claim, where)
+  const started = await startTask(ports, job, claim, resumed, where)
   if (started.outcome !== 'started') return started
   return arm(ports, config, job, started.claim, started)
 }
@@ -80,13 +82,14 @@ async function isArmed({ clock, tickets }: StartPorts, runner: Runner): Promise<
   return clock.now() - runner.registration.at >= TICKET_LIFE_MS || (await tickets.has(runner.ticketKey))
 }
 
-type TaskResult = Extract<StartResult, { outcome: 'deferred' | 'refused' | 'not-needed' }>
+type TaskResult = Extract<StartResult, { outcome: 'deferred' | 'refused' | 'not-needed' | 'unknown' }>
 type StartedTask = { outcome: 'started'; claim: Claim; providerId: string; ticketKey: string }
 
 async function startTask(
   ports: StartPorts,
   job: Job,
   first: Claim,
+  resumed: boolean,
   { order, kinds, report }: Where,
 ): Promise<TaskResult | StartedTask> {
   const { clock, compute, log, metrics } = ports
@@ -101,19 +104,22 @@ async function startTask(
     }
     metrics.count('StartFailures')
     log.warn('runner not started', { runner, kind: outcome.kind, reason: outcome.message })
-    if (outcome.kind === 'permanent')
+    if (outcome.kind === 'permanent') {
+      await saveClaim(ports, job.key, { ...claim, refused: true })
       return { outcome: 'refused', code: 'provider-refused', message: outcome.message }
+    }
     const { message } = outcome
     const wait = (firstMs: number, longestMs: number) =>
       clock.now() + backOffMs(firstMs, longestMs, claim.attempt, runner)
     if (outcome.kind === 'throttled') {
-      await saveClaim(ports, job.key, released({ ...claim, refused: true }))
-      return {
-        outcome: 'deferred',
-        reason: 'throttled',
-        message,
-        notBefore: wait(THROTTLE_MS, LONGEST_THROTTLE_MS),
+      const notBefore = wait(THROTTLE_MS, LONGEST_THROTTLE_MS)
+      // Only this call was refused: an earlier one with the same token may have started the runner.
+      if (resumed && claim === first) {
+        await saveClaim(ports, job.key, released(claim))
+        return { outcome: 'unknown', notBefore }
       }
+      await saveClaim(ports, job.key, released({ ...claim, refused: true }))
+      return { outcome: 'deferred', reason: 'throttled', message, notBefore }
     }
     const isQuota = outcome.kind === 'quota'
     if (isQuota) metrics.count('StartsOverQuota')

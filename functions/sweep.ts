@@ -4,15 +4,15 @@
  */
 import type { Config } from './config.ts'
 import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
-import { launchOf } from './core/claim.ts'
-import { newRunner, priced } from './core/lifecycle.ts'
+import { claimOf, launchOf } from './core/claim.ts'
+import { MISSING, newRunner, priced } from './core/lifecycle.ts'
 import { jobKeyOf } from './core/plan.ts'
 import { poolState } from './core/pools.ts'
 import { LATELY_MS } from './core/questions.ts'
 import { seenBehind } from './core/rerun.ts'
 import { type Sight, type SweepAction, sweepActions } from './core/sweep.ts'
 import { leased, released, withSeen } from './core/sweep-memory.ts'
-import type { SweepMemory } from './core/types.ts'
+import type { Runner, StopReason, SweepMemory } from './core/types.ts'
 import { errorFields, type Invocation } from './lambda.ts'
 import { fillPools, homeOf } from './pools.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
@@ -32,6 +32,11 @@ const RERUNS_PER_SWEEP = 100
 /** While nothing has happened for long, GitHub is still asked so often whether it only seems so. */
 const IDLE_LOOK_MS = 15 * 60_000
 const ORPHANS_MS = 5 * 60_000
+
+const UNHEARD: StopReason = {
+  code: MISSING,
+  reason: 'Its start was interrupted, and nobody heard of it since.',
+}
 
 /** What the steps of one sweep share. */
 export interface Round {
@@ -102,14 +107,8 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
         return
       case 'wake':
         return launchQueue({ kind: 'wake' })
-      case 'free': {
-        const bills = await billsOf(action.runners)
-        const { gate } = await changeGate(ledger, current => ({
-          gate: leave(current, action.runners, bills),
-        }))
-        if (isAnyoneWaiting(gate)) await launchQueue({ kind: 'wake' })
-        return
-      }
+      case 'free':
+        return free(action.runners)
       case 'release':
         return eventsQueue({ kind: 'stop-if-idle', runner: action.runner })
       case 'rerun':
@@ -134,28 +133,39 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
     }
   }
 
-  async function billsOf(runners: readonly string[]): Promise<ReadonlyMap<string, Bill>> {
+  /** Gives places back whose runner has gone or never came to be; one that lives is only missing in a list that lags. */
+  async function free(names: readonly string[]): Promise<void> {
     const { holders } = await ledger.gate.get()
     const bills = new Map<string, Bill>()
-    for (const name of runners) {
-      const bill = await lateBill(name, holders[name]?.since ?? clock.now())
-      if (bill) bills.set(name, bill)
+    const leaving: string[] = []
+    for (const name of names) {
+      const runner = await writtenDown(name, holders[name]?.since ?? clock.now())
+      if (runner && runner.stoppedAt === null) continue
+      leaving.push(name)
+      if (runner?.cost) bills.set(name, billOf(runner, runner.stoppedAt!))
     }
-    return bills
+    if (leaving.length === 0) return
+    const { gate } = await changeGate(ledger, current => ({ gate: leave(current, leaving, bills) }))
+    if (isAnyoneWaiting(gate)) await launchQueue({ kind: 'wake' })
   }
 
   /**
-   * What a place without a live runner did cost, as far as the ledger knows. A start that was interrupted before it was
-   * written down can have cost no more than all the time since; without a claim nothing was started.
+   * The runner of a place, written down now where its start was interrupted before that. It can have cost no more than all
+   * the time since; what AWS tells of its end counts instead. Without a claim nothing was started.
    */
-  async function lateBill(name: string, since: number): Promise<Bill | null> {
-    const now = clock.now()
-    const runner = await ledger.runners.get(name)
-    if (runner?.cost) return billOf(runner, runner.stoppedAt ?? now)
+  async function writtenDown(name: string, since: number): Promise<Runner | undefined> {
     const job = await ledger.jobs.get(jobKeyOf(name))
-    if (job?.claim?.runner !== name) return null
-    const launch = launchOf(job, job.claim, config.region, since)
-    return billOf(priced({ ...newRunner(name), launch, pullStartedAt: since, stoppedAt: now }), now)
+    const claimed = claimOf(job, name)
+    return update(ledger.runners, name, current => {
+      if (!claimed || current?.launch) return current
+      const known = current ?? {
+        ...newRunner(name),
+        pullStartedAt: since,
+        stoppedAt: clock.now(),
+        stop: UNHEARD,
+      }
+      return priced({ ...known, launch: launchOf(job!, claimed, config.region, since) })
+    })
   }
 
   async function launchQueue(body: LaunchMessage): Promise<void> {

@@ -74,6 +74,12 @@ export function wants(job: Job, candidate: Pick<Candidate, 'runner' | 'generatio
   return needsRunner(job) && expected.includes(job.runner) && latest <= candidate.generation
 }
 
+/** The claim under which `runner` was started, or may have been; undefined where the provider refused. */
+export function claimOf(job: Job | undefined, runner: string): Claim | undefined {
+  const claims = job ? [...(job.earlier ?? []), ...(job.claim ? [job.claim] : [])] : []
+  return claims.find(claimed => claimed.runner === runner && !claimed.refused)
+}
+
 /** Why and for whom the runner of a claim is started. */
 export function launchOf(job: Job, claimed: Claim, region: string, at: number): RunnerLaunch {
   return {
@@ -135,8 +141,8 @@ export function waitedFor({ deferred, claim: held }: Job, runner: string): Waite
 }
 
 function take(job: Job, claimed: Claim, resumed: boolean): ClaimResult {
-  const another = (cause: LaunchCause) =>
-    claimed.cause === cause && claimed.runner !== job.claim?.runner ? 1 : 0
+  const isAnother = claimed.runner !== job.claim?.runner
+  const another = (cause: LaunchCause) => (claimed.cause === cause && isAnother ? 1 : 0)
   const waited = waitedFor(job, claimed.runner)
   const own = waited ? { ...claimed, waited } : claimed
   return {
@@ -146,6 +152,7 @@ function take(job: Job, claimed: Claim, resumed: boolean): ClaimResult {
     job: {
       ...job,
       claim: own,
+      earlier: job.claim && isAnother ? [...(job.earlier ?? []), job.claim] : job.earlier,
       runner: claimed.runner,
       deferred: null,
       replacements: job.replacements + another('replacement'),

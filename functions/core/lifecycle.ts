@@ -32,6 +32,7 @@ export function newJob(request: JobRequest): Job {
     refused: null,
     deferred: null,
     claim: null,
+    earlier: null,
     runner: null,
     replacements: 0,
     shortages: 0,

@@ -78,19 +78,14 @@ function rerunActions(reruns: readonly Rerun[], jobs: readonly Job[], now: numbe
   })
 }
 
-function jobActions(
-  job: Job,
-  live: ReadonlyMap<string, Runner>,
-  { pauses }: Gate,
-  now: number,
-): SweepAction[] {
+function jobActions(job: Job, live: ReadonlyMap<string, Runner>, gate: Gate, now: number): SweepAction[] {
   if (isFinal(job) || job.deferred) return []
   const runner = job.runner === null ? undefined : live.get(job.runner)
   // Of these only GitHub knows more (questions.ts).
   if (job.started || job.queuedAt === null) return []
   if (!job.claim) {
     // While GitHub asks to wait, its message comes again by itself.
-    const isPaused = (pauses.github ?? 0) > now
+    const isPaused = (gate.pauses.github ?? 0) > now
     return now - readySince(job) > STUCK_MS && !isPaused ? [{ kind: 'queue-again', jobKey: job.key }] : []
   }
   if (runner?.registration && job.runner !== null) {
@@ -101,6 +96,9 @@ function jobActions(
       : []
   }
   if (job.claim.leaseUntil > now) return []
+  // Released because GitHub asked to wait (start.ts): its runner is only to be armed, once that is over.
+  if (job.claim.leaseUntil === 0 && job.claim.runner === job.runner)
+    return (gate.pauses.github ?? 0) > now ? [] : [{ kind: 'resume', jobKey: job.key }]
   // Without a registration the claim was interrupted; with none in sight long after, the runner is gone.
   if (now - job.claim.leaseUntil <= STUCK_MS || job.runner === null)
     return [{ kind: 'resume', jobKey: job.key }]

@@ -231,6 +231,8 @@ export interface Job {
   readonly refused: Refusal | null
   readonly deferred: Deferral | null
   readonly claim: Claim | null
+  /** Claims of earlier runners: what they were started for may not be written down yet. */
+  readonly earlier: readonly Claim[] | null
   /** Name of the runner that is meant for this job, or that runs it. */
   readonly runner: string | null
   /** Runners that were started because another job took the one before. */
