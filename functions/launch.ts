@@ -10,6 +10,7 @@ import {
   admit,
   type Bill,
   billOf,
+  forget,
   forgo,
   type HeadTerms,
   isAnyoneWaiting,
@@ -20,10 +21,10 @@ import {
 } from './core/admission.ts'
 import { backOffMs } from './core/backoff.ts'
 import { type CapacityReport, report } from './core/breaker.ts'
-import { type Candidate, claim, queue, wants } from './core/claim.ts'
+import { type Candidate, claim, mayHaveStarted, queue, wants } from './core/claim.ts'
 import { readLabels } from './core/labels.ts'
 import { isFinal, isLostTo, needsRunner } from './core/lifecycle.ts'
-import { after, generationOf, runnerName } from './core/plan.ts'
+import { after, generationOf, jobKeyOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
 import { lostForCapacity, stopWords } from './core/stops.ts'
 import type { Deferral, Gate, Job, JobRequest, LaunchCause, Problem, Runner } from './core/types.ts'
@@ -82,6 +83,8 @@ interface Aftermath {
   readonly leaving: string[]
   /** Those that leave before anything was asked of AWS or GitHub. */
   readonly forgone: string[]
+  /** Those that hold no place for all that this invocation knows, and only wait no more. */
+  readonly forgotten: string[]
   /** What those cost of them that were started. */
   readonly bills: Map<string, Bill>
   readonly stepBacks: { readonly request: PlaceRequest; readonly notBefore: number }[]
@@ -118,6 +121,7 @@ export function launch(
     const aftermath: Aftermath = {
       leaving: [],
       forgone: [],
+      forgotten: [],
       bills: new Map(),
       stepBacks: [],
       pauses: [],
@@ -146,7 +150,7 @@ export function launch(
         guard(byRunner.get(runner)?.record ?? byHead, failed, async () => {
           const candidate = byRunner.get(runner)?.candidate ?? (await headCandidate(jobKey, runner))
           if (!candidate || !(await defer(candidate, { reason, message, notBefore })))
-            aftermath.leaving.push(runner)
+            aftermath.forgotten.push(runner)
         }),
       ),
       ...admission.hopeless.map(({ runner, jobKey, message }) =>
@@ -347,7 +351,9 @@ export function launch(
     const where: Where = { order, kinds, report: news => aftermath.reports.push(news) }
     const now = clock.now()
     let claimed: ReturnType<typeof claim> | undefined
-    await create(ledger.jobs, candidate.request.key, current => {
+    // Without a kind nothing is written where there is no job yet, and so nobody would say that there is one.
+    const write = kinds.length > 0 ? create : update
+    await write(ledger.jobs, candidate.request.key, current => {
       claimed = claim(
         current,
         candidate,
@@ -376,7 +382,7 @@ export function launch(
       case 'no-capacity': {
         const message = words.join(' ')
         const notBefore = Math.max(until ?? 0, now + SHORTEST_SKIP_MS)
-        return putOff(candidate, { reason: 'no-capacity', message, notBefore }, aftermath)
+        return putOff(candidate, { reason: 'no-capacity', message, notBefore }, already, aftermath)
       }
     }
   }
@@ -410,8 +416,11 @@ export function launch(
         aftermath.pauses.push({ scope: 'github', until: result.until })
         aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
         return
+      case 'unknown':
+        aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
+        return
       case 'deferred':
-        return putOff(candidate, result, aftermath)
+        return putOff(candidate, result, already, aftermath)
       case 'refused':
         await giveUp(request, result.code, [
           { label: request.labels.join(', '), message: result.message, suggestion: null },
@@ -425,12 +434,13 @@ export function launch(
   async function putOff(
     candidate: Candidate,
     { reason, message, notBefore }: HeldBack,
+    already: boolean,
     aftermath: Aftermath,
   ): Promise<void> {
     if (await defer(candidate, { reason, message, notBefore })) {
       aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
       aftermath.messages.push(wakeAt(notBefore))
-    } else aftermath.leaving.push(candidate.runner)
+    } else await forgoPlace(candidate.runner, already, aftermath)
   }
 
   /** A place that was not used. One that was given before may have been. */
@@ -439,12 +449,16 @@ export function launch(
     aftermath.forgone.push(runner)
   }
 
-  /** A place that nobody needs is given back, unless a runner lives on it. */
+  /**
+   * A place that nobody needs is given back, unless a runner lives on it, or may: somebody is starting it right now, or
+   * was interrupted. Then it goes with the stop of the runner, or with the sweep.
+   */
   async function drop(runner: string, already: boolean, aftermath: Aftermath): Promise<void> {
-    const live = already ? await ledger.runners.get(runner) : undefined
-    if (live && live.stoppedAt === null) return
+    const known = already ? await ledger.runners.get(runner) : undefined
+    if (known && known.stoppedAt === null) return
+    if (already && !known && mayHaveStarted(await ledger.jobs.get(jobKeyOf(runner)), runner)) return
     aftermath.leaving.push(runner)
-    if (live?.stoppedAt) aftermath.bills.set(runner, billOf(live, live.stoppedAt))
+    if (known?.stoppedAt) aftermath.bills.set(runner, billOf(known, known.stoppedAt))
   }
 
   /** Writes down why the job waits; false when it does not need to any more. */
@@ -466,14 +480,15 @@ export function launch(
   }
 
   async function settle(
-    { leaving, forgone, bills, stepBacks, pauses, messages, reports }: Aftermath,
+    { leaving, forgone, forgotten, bills, stepBacks, pauses, messages, reports }: Aftermath,
     gate: Gate,
   ): Promise<void> {
     let latest = gate
     const isNews = report(gate.breakers, reports) !== gate.breakers
-    if (leaving.length + forgone.length + stepBacks.length + pauses.length > 0 || isNews) {
+    const changes = [leaving, forgone, forgotten, stepBacks, pauses]
+    if (changes.some(list => list.length > 0) || isNews) {
       const changed = await changeGate(ledger, current => {
-        let next = forgo(leave(current, leaving, bills), forgone)
+        let next = forget(forgo(leave(current, leaving, bills), forgone), forgotten)
         for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore)
         for (const { scope, until } of pauses) next = pause(next, scope, until)
         return { gate: { ...next, breakers: report(next.breakers, reports) } }
@@ -481,7 +496,7 @@ export function launch(
       latest = changed.gate
     }
     const came = await refillGate(ports, config, latest)
-    if (came || (leaving.length + forgone.length > 0 && isAnyoneWaiting(latest)))
+    if (came || (leaving.length + forgone.length + forgotten.length > 0 && isAnyoneWaiting(latest)))
       messages.push({ body: { kind: 'wake' } satisfies LaunchMessage })
     if (messages.length > 0) await queues.send('launch', messages)
   }

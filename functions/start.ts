@@ -10,7 +10,7 @@ import { pauseAskedFor } from './core/errors.ts'
 import { isLostTo, needsRunner, newRunner, priced } from './core/lifecycle.ts'
 import { after, registrationName } from './core/plan.ts'
 import type { CapacityKind, Claim, Job, Runner } from './core/types.ts'
-import type { Compute, GitHubScope, JitOutcome, Ports } from './ports.ts'
+import type { Compute, GitHubScope, JitOutcome, Ports, StartOutcome } from './ports.ts'
 import type { RefuseCode } from './refuse.ts'
 import { create, update } from './update.ts'
 
@@ -27,6 +27,8 @@ export type StartResult =
       readonly message: string
       readonly notBefore: number
     }
+  /** It may have been started before, and the provider has not said; the claim must be resumed then. */
+  | { readonly outcome: 'unknown'; readonly until: number }
   /** Started, but GitHub asked to wait; the claim is released and must be resumed. */
   | { readonly outcome: 'paused'; readonly until: number }
   | { readonly outcome: 'refused'; readonly code: RefuseCode; readonly message: string }
@@ -69,7 +71,7 @@ export async function startRunner(
   if (before && (before.job || (await isArmed(ports, before)))) return { outcome: 'not-needed' }
   // It has waited for its ticket in vain, and is gone.
   if (before?.startedAt && ports.clock.now() - before.startedAt > TICKET_WAIT_MS) return { outcome: 'lost' }
-  const started = await startTask(ports, job, claim, where)
+  const started = await startTask(ports, job, claim, resumed, where)
   if (started.outcome !== 'started') return started
   return arm(ports, config, job, started.claim, started)
 }
@@ -80,13 +82,14 @@ async function isArmed({ clock, tickets }: StartPorts, runner: Runner): Promise<
   return clock.now() - runner.registration.at >= TICKET_LIFE_MS || (await tickets.has(runner.ticketKey))
 }
 
-type TaskResult = Extract<StartResult, { outcome: 'deferred' | 'refused' | 'not-needed' }>
+type TaskResult = Extract<StartResult, { outcome: 'deferred' | 'unknown' | 'refused' | 'not-needed' }>
 type StartedTask = { outcome: 'started'; claim: Claim; providerId: string; ticketKey: string }
 
 async function startTask(
   ports: StartPorts,
   job: Job,
   first: Claim,
+  resumed: boolean,
   { order, kinds, report }: Where,
 ): Promise<TaskResult | StartedTask> {
   const { clock, compute, log, metrics } = ports
@@ -101,11 +104,18 @@ async function startTask(
     }
     metrics.count('StartFailures')
     log.warn('runner not started', { runner, kind: outcome.kind, reason: outcome.message })
-    if (outcome.kind === 'permanent')
-      return { outcome: 'refused', code: 'provider-refused', message: outcome.message }
     const { message } = outcome
     const wait = (firstMs: number, longestMs: number) =>
       clock.now() + backOffMs(firstMs, longestMs, claim.attempt, runner)
+    if (resumed && claim === first && saysNothing(outcome, request)) {
+      const until = wait(THROTTLE_MS, LONGEST_THROTTLE_MS)
+      await saveClaim(ports, job.key, { ...claim, owner: '', leaseUntil: until })
+      return { outcome: 'unknown', until }
+    }
+    if (outcome.kind === 'permanent') {
+      await saveClaim(ports, job.key, released({ ...claim, refused: true }))
+      return { outcome: 'refused', code: 'provider-refused', message }
+    }
     if (outcome.kind === 'throttled') {
       await saveClaim(ports, job.key, released({ ...claim, refused: true }))
       return {
@@ -129,6 +139,18 @@ async function startTask(
     claim = nextAttempt(claim, job.spec!, next)
     if (!(await saveClaim(ports, job.key, claim))) return { outcome: 'not-needed' }
   }
+}
+
+/**
+ * Whether the same request may have been taken before, all the same. A throttled call was not looked at, and CodeBuild
+ * knows a token for five minutes only; ECS answers a token as it did before:
+ * https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+ */
+function saysNothing(
+  { kind }: Extract<StartOutcome, { outcome: 'failed' }>,
+  { shape }: Claim['request'],
+): boolean {
+  return kind === 'throttled' || (kind !== 'permanent' && shape.compute === 'codebuild')
 }
 
 /** Writes the claim if it is still this runner's; false when the job went on without it. */

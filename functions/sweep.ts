@@ -4,13 +4,13 @@
  */
 import type { Config } from './config.ts'
 import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
-import { launchOf } from './core/claim.ts'
+import { launchOf, mayHaveStarted } from './core/claim.ts'
 import { newRunner, priced } from './core/lifecycle.ts'
 import { jobKeyOf } from './core/plan.ts'
 import { LATELY_MS } from './core/questions.ts'
 import { type Sight, type SweepAction, sweepActions } from './core/sweep.ts'
 import { leased, released, withSeen } from './core/sweep-memory.ts'
-import type { SweepMemory } from './core/types.ts'
+import type { Runner, SweepMemory } from './core/types.ts'
 import { errorFields, type Invocation } from './lambda.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
@@ -96,10 +96,8 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
       case 'wake':
         return launchQueue({ kind: 'wake' })
       case 'free': {
-        const bills = await billsOf(action.runners)
-        const { gate } = await changeGate(ledger, current => ({
-          gate: leave(current, action.runners, bills),
-        }))
+        const { gone, bills } = await billsOf(action.runners)
+        const { gate } = await changeGate(ledger, current => ({ gate: leave(current, gone, bills) }))
         if (isAnyoneWaiting(gate)) await launchQueue({ kind: 'wake' })
         return
       }
@@ -120,26 +118,31 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
     }
   }
 
-  async function billsOf(runners: readonly string[]): Promise<ReadonlyMap<string, Bill>> {
+  /** Places whose runner is gone after all, and what those cost that were started. */
+  async function billsOf(runners: readonly string[]) {
     const { holders } = await ledger.gate.get()
+    const gone: string[] = []
     const bills = new Map<string, Bill>()
     for (const name of runners) {
-      const bill = await lateBill(name, holders[name]?.since ?? clock.now())
+      const runner = await ledger.runners.get(name)
+      // The list may lag behind: it goes with its stop.
+      if (runner && runner.stoppedAt === null) continue
+      gone.push(name)
+      const bill = await lateBill(name, runner, holders[name]?.since ?? clock.now())
       if (bill) bills.set(name, bill)
     }
-    return bills
+    return { gone, bills }
   }
 
   /**
    * What a place without a live runner did cost, as far as the ledger knows. A start that was interrupted before it was
    * written down can have cost no more than all the time since; without a claim nothing was started.
    */
-  async function lateBill(name: string, since: number): Promise<Bill | null> {
+  async function lateBill(name: string, runner: Runner | undefined, since: number): Promise<Bill | null> {
     const now = clock.now()
-    const runner = await ledger.runners.get(name)
     if (runner?.cost) return billOf(runner, runner.stoppedAt ?? now)
     const job = await ledger.jobs.get(jobKeyOf(name))
-    if (job?.claim?.runner !== name) return null
+    if (!job?.claim || !mayHaveStarted(job, name)) return null
     const launch = launchOf(job, job.claim, config.region, since)
     return billOf(priced({ ...newRunner(name), launch, pullStartedAt: since, stoppedAt: now }), now)
   }

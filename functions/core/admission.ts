@@ -193,6 +193,11 @@ export function leave(
   return { ...gate, holders: staying, spent, waiting: without(gate.waiting, gone) }
 }
 
+/** Forgets waiting jobs that need no place any more, and leaves alone who got one meanwhile. */
+export function forget(gate: Gate, runners: readonly string[]): Gate {
+  return runners.length === 0 ? gate : { ...gate, waiting: without(gate.waiting, new Set(runners)) }
+}
+
 /** Puts a job that had its place back in line; nothing was started on it, and it holds nothing until `notBefore`. */
 export function stepBack(gate: Gate, request: PlaceRequest, notBefore: number): Gate {
   const left = forgo(gate, [request.runner])

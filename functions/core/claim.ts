@@ -90,6 +90,16 @@ export function nextAttempt({ refused: _, ...claimed }: Claim, spec: Spec, kind:
   }
 }
 
+/**
+ * True when `runner` of this job may live although nobody has seen it yet: a request for it was sent or is about to be,
+ * and the provider has not definitely refused it.
+ */
+export function mayHaveStarted(job: Job | undefined, runner: string): boolean {
+  const claimed = job?.claim
+  if (!claimed || claimed.generation < generationOf(runner)) return false
+  return claimed.runner !== runner || !claimed.refused
+}
+
 /** A claim that nobody holds: whoever comes next may go on with it at once. */
 export function released(claimed: Claim): Claim {
   return { ...claimed, owner: '', leaseUntil: 0 }
