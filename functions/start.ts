@@ -7,7 +7,7 @@ import { backOffMs } from './core/backoff.ts'
 import { type CapacityReport, includes, kindKey } from './core/breaker.ts'
 import { launchOf, nextAttempt, released } from './core/claim.ts'
 import { pauseAskedFor } from './core/errors.ts'
-import { isLostTo, needsRunner, newRunner, priced } from './core/lifecycle.ts'
+import { isLostTo, needsRunner, newRunner, priced, startedAs } from './core/lifecycle.ts'
 import { after, registrationName } from './core/plan.ts'
 import type { CapacityKind, Claim, Job, Runner } from './core/types.ts'
 import type { Compute, GitHubScope, JitOutcome, Ports, StartOutcome } from './ports.ts'
@@ -217,7 +217,8 @@ function launched(
   now: number,
 ): Runner {
   const launch = launchOf(job, claim, region, runner.launch?.at ?? now)
-  return priced({ ...runner, providerId, ticketKey, for: runner.registration ? runner.for : job.key, launch })
+  const known = startedAs(runner, providerId, ticketKey)
+  return priced({ ...known, for: runner.registration ? runner.for : job.key, launch })
 }
 
 function scopeOf({ request }: Job): GitHubScope {

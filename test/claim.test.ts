@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Candidate, claim, nextAttempt, queue, released } from '../functions/core/claim.ts'
+import {
+  type Candidate,
+  claim,
+  mayHaveStarted,
+  nextAttempt,
+  queue,
+  released,
+} from '../functions/core/claim.ts'
 import { applyToJob, jobState } from '../functions/core/lifecycle.ts'
 import { pairAnew } from '../functions/core/pairing.ts'
 import { fits, runnerName } from '../functions/core/plan.ts'
@@ -112,6 +119,16 @@ describe('a claim', () => {
     expect(without(undefined)).toBe('no-capacity')
     expect(without(launching(0, { claim: released({ ...claimOf(), refused: true }) }))).toBe('no-capacity')
     expect(without(launching(0, { claim: released(claimOf()) }))).toBe('claimed')
+  })
+
+  it('may have come to a runner unless it was refused, or never had that one', () => {
+    const held = job({ claim: claimOf({ runner: RUNNER, generation: 1 }) })
+    expect(mayHaveStarted(held, RUNNER)).toBe(true)
+    expect(mayHaveStarted(job({ claim: { ...held.claim!, refused: true } }), RUNNER)).toBe(false)
+    const next = claimOf({ runner: 'tornade-41-1-2', generation: 2, refused: true })
+    expect(mayHaveStarted(job({ claim: next }), RUNNER)).toBe(true)
+    expect(mayHaveStarted(held, 'tornade-41-1-2')).toBe(false)
+    expect([job(), undefined].some(known => mayHaveStarted(known, RUNNER))).toBe(false)
   })
 
   it('that was released is carried on at once', () => {

@@ -31,6 +31,16 @@ const SEEDS = Array.from({ length: 12 }, (_, index) => index + 1)
 
 const play = (seed: number, options: SoakOptions = {}) => soak(seed, { wiring: WIRING, ...options })
 
+/** Worlds of the whole catalogue that broke a promise once. */
+const PAST = [29, 62, 187, 226, 322, 542, 616, 662, 841, 870]
+
+describe('a seed that broke a promise once', () => {
+  it.each(PAST)('%i keeps that of money', async seed => {
+    const { broken } = await play(seed)
+    expect(broken.filter(({ promise }) => promise === 'money')).toEqual([])
+  })
+})
+
 describe('a seed', () => {
   it.each(SEEDS)('%i keeps all promises', async seed => {
     const { broken, faults, jobs, stats } = await play(seed, { except: BEYOND })
