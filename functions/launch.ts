@@ -10,6 +10,7 @@ import {
   admit,
   type Bill,
   billOf,
+  forget,
   forgo,
   type HeadTerms,
   isAnyoneWaiting,
@@ -97,6 +98,8 @@ interface Aftermath {
   readonly leaving: string[]
   /** Those that leave before anything was asked of AWS or GitHub. */
   readonly forgone: string[]
+  /** Those that hold no place for all that this invocation knows, and only wait no more. */
+  readonly forgotten: string[]
   /** What those cost of them that were started. */
   readonly bills: Map<string, Bill>
   readonly stepBacks: { readonly request: PlaceRequest; readonly notBefore: number }[]
@@ -133,6 +136,7 @@ export function launch(
     const aftermath: Aftermath = {
       leaving: [],
       forgone: [],
+      forgotten: [],
       bills: new Map(),
       stepBacks: [],
       pauses: [],
@@ -161,7 +165,7 @@ export function launch(
         guard(byRunner.get(runner)?.record ?? byHead, failed, async () => {
           const candidate = byRunner.get(runner)?.candidate ?? (await headCandidate(jobKey, runner))
           if (!candidate || !(await defer(candidate, { reason, message, notBefore })))
-            aftermath.leaving.push(runner)
+            aftermath.forgotten.push(runner)
         }),
       ),
       ...admission.hopeless.map(({ runner, jobKey, message }) =>
@@ -389,7 +393,9 @@ export function launch(
     const where: Where = { order, kinds, report: news => aftermath.reports.push(news) }
     if (candidate.cause === 'pool') return startStandby(candidate, where, aftermath)
     let claimed: ReturnType<typeof claim> | undefined
-    await create(ledger.jobs, candidate.request.key, current => {
+    // Without a kind nothing is written where there is no job yet, and so nobody would say that there is one.
+    const write = kinds.length > 0 ? create : update
+    await write(ledger.jobs, candidate.request.key, current => {
       claimed = claim(
         current,
         candidate,
@@ -410,13 +416,20 @@ export function launch(
         const { job, claim: won, resumed } = claimed!
         const result = await startRunner(ports, config, job, won, resumed, where)
         if (result.outcome !== 'deferred') return finish(candidate, result, already, aftermath)
-        return putOff(candidate, result, order, report(capacity.breakers, aftermath.reports), aftermath)
+        return putOff(
+          candidate,
+          result,
+          already,
+          order,
+          report(capacity.breakers, aftermath.reports),
+          aftermath,
+        )
       }
       case 'no-capacity': {
         const message = words.join(' ')
         const notBefore = Math.max(until ?? 0, now + SHORTEST_SKIP_MS)
         const why = { reason: 'no-capacity', message, notBefore } as const
-        return putOff(candidate, why, order, capacity.breakers, aftermath)
+        return putOff(candidate, why, already, order, capacity.breakers, aftermath)
       }
     }
   }
@@ -472,7 +485,7 @@ export function launch(
         return drop(runner, true, aftermath)
       }
       case 'unknown':
-        aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.notBefore))
+        aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
         return
       case 'paused':
         aftermath.pauses.push({ scope: 'github', until: result.until })
@@ -491,6 +504,7 @@ export function launch(
   async function putOff(
     candidate: Candidate,
     { reason: why, message, notBefore }: HeldBack,
+    already: boolean,
     order: readonly CapacityKind[],
     breakers: Breakers,
     aftermath: Aftermath,
@@ -508,7 +522,7 @@ export function launch(
     if (deferred && vain === null) {
       aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
       aftermath.messages.push(wakeAt(notBefore))
-    } else aftermath.leaving.push(candidate.runner)
+    } else await forgoPlace(candidate.runner, already, aftermath)
   }
 
   /** Why a job that a quota keeps waiting waits no longer; null while it may help. */
@@ -534,14 +548,17 @@ export function launch(
     aftermath.forgone.push(runner)
   }
 
-  /** A place that nobody needs is given back, unless a runner lives on it. */
+  /**
+   * A place that nobody needs is given back, unless a runner lives on it, or may: somebody is starting it right now, or
+   * was interrupted. Then it goes with the stop of the runner, or with the sweep.
+   */
   async function drop(runner: string, already: boolean, aftermath: Aftermath): Promise<void> {
-    const live = already ? await ledger.runners.get(runner) : undefined
-    if (live && live.stoppedAt === null) return
+    const known = already ? await ledger.runners.get(runner) : undefined
+    if (known && known.stoppedAt === null) return
     // It may have been started without being written down: the sweep gives its place back (sweep.ts).
-    if (already && !live && claimOf(await ledger.jobs.get(jobKeyOf(runner)), runner)) return
+    if (already && !known && claimOf(await ledger.jobs.get(jobKeyOf(runner)), runner)) return
     aftermath.leaving.push(runner)
-    if (live?.stoppedAt) aftermath.bills.set(runner, billOf(live, live.stoppedAt))
+    if (known?.stoppedAt) aftermath.bills.set(runner, billOf(known, known.stoppedAt))
   }
 
   /** Writes down why the job waits; null when it does not need to any more. */
@@ -567,14 +584,15 @@ export function launch(
   }
 
   async function settle(
-    { leaving, forgone, bills, stepBacks, pauses, messages, reports }: Aftermath,
+    { leaving, forgone, forgotten, bills, stepBacks, pauses, messages, reports }: Aftermath,
     gate: Gate,
   ): Promise<void> {
     let latest = gate
     const isNews = report(gate.breakers, reports) !== gate.breakers
-    if (leaving.length + forgone.length + stepBacks.length + pauses.length > 0 || isNews) {
+    const changes = [leaving, forgone, forgotten, stepBacks, pauses]
+    if (changes.some(list => list.length > 0) || isNews) {
       const changed = await changeGate(ledger, current => {
-        let next = forgo(leave(current, leaving, bills), forgone)
+        let next = forget(forgo(leave(current, leaving, bills), forgone), forgotten)
         for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore)
         for (const { scope, until } of pauses) next = pause(next, scope, until)
         return { gate: { ...next, breakers: report(next.breakers, reports) } }
@@ -582,7 +600,7 @@ export function launch(
       latest = changed.gate
     }
     const came = await refillGate(ports, config, latest)
-    if (came || (leaving.length + forgone.length > 0 && isAnyoneWaiting(latest)))
+    if (came || (leaving.length + forgone.length + forgotten.length > 0 && isAnyoneWaiting(latest)))
       messages.push({ body: { kind: 'wake' } satisfies LaunchMessage })
     if (messages.length > 0) await queues.send('launch', messages)
   }

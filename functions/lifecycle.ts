@@ -5,7 +5,7 @@
  * Every step can be repeated: it looks at the ledger, not at what an earlier try may have done.
  */
 import type { Config } from './config.ts'
-import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
+import { type Bill, billOf, isAnyoneWaiting, leave, spend } from './core/admission.ts'
 import { readAwsEvent } from './core/aws-events.ts'
 import { type CapacityReport, kindKey, report } from './core/breaker.ts'
 import { claimOf, launchOf } from './core/claim.ts'
@@ -14,9 +14,10 @@ import {
   applyRunnerEvent,
   applyToJob,
   isAvailable,
+  isOfAnother,
   isRunner,
   needsRunner,
-  priced,
+  newRunner,
   runnerState,
   withCleaning,
   withCost,
@@ -25,7 +26,15 @@ import { jobFor, type Pair, pairAnew } from './core/pairing.ts'
 import { jobKeyOf, runnerOf } from './core/plan.ts'
 import { poolState } from './core/pools.ts'
 import { isReclaim, lostForCapacity, stopWords } from './core/stops.ts'
-import type { GitHubRunnerRef, Job, JobEvent, JobRequest, Runner, RunnerEvent } from './core/types.ts'
+import type {
+  GitHubRunnerRef,
+  Job,
+  JobEvent,
+  JobRequest,
+  Runner,
+  RunnerEvent,
+  RunnerLaunch,
+} from './core/types.ts'
 import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
 import { checkEventsMessage } from './messages.ts'
 import { patiently } from './patience.ts'
@@ -145,11 +154,15 @@ export function lifecycle(
   async function pay(runner: Runner): Promise<void> {
     let paid = runner
     for (;;) {
-      if (paid.job) await update(ledger.jobs, paid.job.key, job => job && withCost(job, paid))
+      await charge(paid)
       const latest = await ledger.runners.get(paid.name)
       if (!latest || latest.version === paid.version) return
       paid = latest
     }
+  }
+
+  async function charge(runner: Runner): Promise<void> {
+    if (runner.job) await update(ledger.jobs, runner.job.key, job => job && withCost(job, runner))
   }
 
   /** Writes on the runner that GitHub gave it this job; undefined when the runner is not ours. */
@@ -322,12 +335,18 @@ export function lifecycle(
       metrics.count('MessagesIgnored')
       return
     }
-    let before: Runner | undefined
-    const told = (await update(ledger.runners, event.runner, current => {
-      before = current
-      return withCleaning(applyRunnerEvent(current, event), clock.now())
-    }))!
-    const runner = told.launch ? told : await withLaunch(told)
+    const before = await ledger.runners.get(event.runner)
+    if (before && isOfAnother(before, event)) return onSecond(before, event)
+    const launch = before?.launch ?? (await launchOfClaim(event, before))
+    const take = (current: Runner | undefined) => {
+      const known = current ?? newRunner(event.runner)
+      const explained = known.launch || !launch ? known : { ...known, launch }
+      return withCleaning(applyRunnerEvent(explained, event), clock.now())
+    }
+    // The job pays first: should anything fail after it, the runner still counts as running and is asked about.
+    const paid = take(before)
+    if (paid.stoppedAt !== null && paid.job) await charge(paid)
+    const runner = (await update(ledger.runners, event.runner, take))!
     if (runner.job && runner.stop && isReclaim(runner.stop))
       await noteLoss(ports, config, runner.job.key, runner)
     if (runner.stoppedAt === null) return
@@ -342,25 +361,44 @@ export function lifecycle(
     }
     free(runner, billOf(runner, runner.stoppedAt))
     if (before?.stoppedAt == null) metrics.count('RunnersStopped')
-    if (runner.job) await pay(runner)
-    else await cleanUp(runner)
+    if (!runner.job) await cleanUp(runner)
+    else if (!isSameBill(runner, paid)) await pay(runner)
     for (const key of new Set([runner.for, jobKeyOf(runner.name)])) {
       if (key !== null) await recover(key, runner.name, 'retry')
     }
   }
 
-  /** Its launch was interrupted before it was written down; the claim says what was started. */
-  async function withLaunch(runner: Runner): Promise<Runner> {
-    const job = await ledger.jobs.get(jobKeyOf(runner.name))
-    const claimed = claimOf(job, runner.name)
-    if (!claimed) return runner
-    const at = runner.pullStartedAt ?? runner.startedAt ?? runner.stoppedAt ?? clock.now()
-    const saved = await update(ledger.runners, runner.name, current =>
-      current && !current.launch
-        ? priced({ ...current, launch: launchOf(job!, claimed, config.region, at) })
-        : current,
+  /** Its launch was interrupted before it was written down, or will be in a moment; the claim says what was started. */
+  async function launchOfClaim(event: RunnerEvent, known: Runner | undefined): Promise<RunnerLaunch | null> {
+    const job = await ledger.jobs.get(jobKeyOf(event.runner))
+    const claimed = claimOf(job, event.runner)
+    if (!claimed) return null
+    const { pullStartedAt, startedAt, stoppedAt } = applyRunnerEvent(known, event)
+    return launchOf(job!, claimed, config.region, pullStartedAt ?? startedAt ?? stoppedAt ?? clock.now())
+  }
+
+  /**
+   * A second task or build of a runner. It can take no ticket, so nothing of it is the runner's but its cost, which is on the
+   * caps and stands beside that of the runner. It is booked before it is written down: rather twice than never.
+   */
+  async function onSecond(runner: Runner, event: RunnerEvent): Promise<void> {
+    const { providerId, stoppedAt } = event
+    if (stoppedAt === null) {
+      // Which of the two is the runner only our own write says.
+      if (runner.ticketKey !== null) await compute.stop(providerId, 'its runner was started twice')
+      return
+    }
+    if (runner.launch === null || runner.wasted?.[providerId] !== undefined) return
+    const { name, launch } = runner
+    const microUsd = applyRunnerEvent({ ...newRunner(name), launch }, event).cost!.totalMicroUsd
+    metrics.count('RunnersUnknown')
+    log.warn('a runner was started twice', { code: 'runner-unknown', runner: name, providerId, microUsd })
+    await changeGate(ledger, gate => ({ gate: spend(gate, { at: stoppedAt, microUsd }) }))
+    await update(
+      ledger.runners,
+      name,
+      current => current && { ...current, wasted: { ...current.wasted, [providerId]: microUsd } },
     )
-    return saved ?? runner
   }
 
   /** What a runner that ran nothing leaves behind. Whatever fails here, or comes too early, the sweep asks for again. */
@@ -418,6 +456,11 @@ export function lifecycle(
     })
     return failed.length > 0 ? freed.map(item => item.record.id) : []
   }
+}
+
+/** True when the job of either pays the same. */
+function isSameBill(a: Runner, b: Runner): boolean {
+  return JSON.stringify([a.job, a.cost]) === JSON.stringify([b.job, b.cost])
 }
 
 /** What a runner that stopped says about its kind of capacity. */

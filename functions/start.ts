@@ -7,7 +7,7 @@ import { backOffMs } from './core/backoff.ts'
 import { type CapacityReport, includes, kindKey } from './core/breaker.ts'
 import { launchOf, nextAttempt, released } from './core/claim.ts'
 import { pauseAskedFor } from './core/errors.ts'
-import { isLostTo, needsRunner, newRunner, priced } from './core/lifecycle.ts'
+import { isLostTo, needsRunner, newRunner, priced, startedAs } from './core/lifecycle.ts'
 import { after, registrationName } from './core/plan.ts'
 import type { CapacityKind, Claim, Job, Runner } from './core/types.ts'
 import type { Compute, GitHubScope, JitOutcome, Ports } from './ports.ts'
@@ -27,8 +27,8 @@ export type StartResult =
       readonly message: string
       readonly notBefore: number
     }
-  /** It was asked for before, perhaps with success, and cannot be now; the claim is released and must be resumed. */
-  | { readonly outcome: 'unknown'; readonly notBefore: number }
+  /** It may have been started before, and the provider has not said; the claim must be resumed then. */
+  | { readonly outcome: 'unknown'; readonly until: number }
   /** Started, but GitHub asked to wait; the claim is released and must be resumed. */
   | { readonly outcome: 'paused'; readonly until: number }
   | { readonly outcome: 'refused'; readonly code: RefuseCode; readonly message: string }
@@ -82,7 +82,7 @@ async function isArmed({ clock, tickets }: StartPorts, runner: Runner): Promise<
   return clock.now() - runner.registration.at >= TICKET_LIFE_MS || (await tickets.has(runner.ticketKey))
 }
 
-type TaskResult = Extract<StartResult, { outcome: 'deferred' | 'refused' | 'not-needed' | 'unknown' }>
+type TaskResult = Extract<StartResult, { outcome: 'deferred' | 'unknown' | 'refused' | 'not-needed' }>
 type StartedTask = { outcome: 'started'; claim: Claim; providerId: string; ticketKey: string }
 
 async function startTask(
@@ -104,20 +104,22 @@ async function startTask(
     }
     metrics.count('StartFailures')
     log.warn('runner not started', { runner, kind: outcome.kind, reason: outcome.message })
-    if (outcome.kind === 'permanent') {
-      await saveClaim(ports, job.key, { ...claim, refused: true })
-      return { outcome: 'refused', code: 'provider-refused', message: outcome.message }
-    }
     const { message } = outcome
     const wait = (firstMs: number, longestMs: number) =>
       clock.now() + backOffMs(firstMs, longestMs, claim.attempt, runner)
+    // A throttled call was not looked at, so it does not say that the one before it was not taken. Any other answer
+    // does: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+    if (outcome.kind === 'throttled' && resumed && claim === first) {
+      const until = wait(SCARCE_MS, LONGEST_SCARCE_MS)
+      await saveClaim(ports, job.key, { ...claim, owner: '', leaseUntil: until })
+      return { outcome: 'unknown', until }
+    }
+    if (outcome.kind === 'permanent') {
+      await saveClaim(ports, job.key, released({ ...claim, refused: true }))
+      return { outcome: 'refused', code: 'provider-refused', message }
+    }
     if (outcome.kind === 'throttled') {
       const notBefore = wait(THROTTLE_MS, LONGEST_THROTTLE_MS)
-      // Only this call was refused: an earlier one with the same token may have started the runner.
-      if (resumed && claim === first) {
-        await saveClaim(ports, job.key, released(claim))
-        return { outcome: 'unknown', notBefore }
-      }
       await saveClaim(ports, job.key, released({ ...claim, refused: true }))
       return { outcome: 'deferred', reason: 'throttled', message, notBefore }
     }
@@ -203,14 +205,9 @@ function launched(
   now: number,
 ): Runner {
   const launch = launchOf(job, claim, region, runner.launch?.at ?? now)
+  const known = startedAs(runner, providerId, ticketKey)
   const meantFor = claim.cause === 'pool' ? null : job.key
-  return priced({
-    ...runner,
-    providerId,
-    ticketKey,
-    for: runner.registration ? runner.for : meantFor,
-    launch,
-  })
+  return priced({ ...known, for: runner.registration ? runner.for : meantFor, launch })
 }
 
 function scopeOf({ request }: Job): GitHubScope {

@@ -4,6 +4,7 @@ import {
   type AdmissionLimits,
   admit,
   EMPTY_GATE,
+  forget,
   HEADS_PER_REPOSITORY,
   type HeadTerms,
   isAnyoneWaiting,
@@ -144,6 +145,16 @@ describe('a deferred job', () => {
 
   it('that needs no runner any more is forgotten with its place in line', () => {
     expect(leave(full, ['tornade-003-1-1', 'tornade-004-1-1', 'tornade-005-1-1']).waiting).toEqual({})
+  })
+
+  it('is forgotten without the place that it got meanwhile', () => {
+    const gate = {
+      ...EMPTY_GATE,
+      holders: {
+        a: { repository: 1, role: null, since: 0, jobKey: 'a', by: 'm', reservedMicroUsd: 9 },
+      },
+    }
+    expect(forget(gate, ['a', 'b'])).toEqual(gate)
   })
 
   it('that asks again keeps its place in line', () => {

@@ -13,6 +13,7 @@ import {
   priced,
   readySince,
   runnerState,
+  startedAs,
   withCost,
 } from '../functions/core/lifecycle.ts'
 import type { Job, JobEvent, Runner, RunnerEvent, RunnerLaunch } from '../functions/core/types.ts'
@@ -137,6 +138,17 @@ describe('a runner', () => {
     const stopped = applyRunnerEvent(early, awsEvent({ stoppedAt: at(80), stop: STOP }))
     expect(stopped.cost).toBeNull()
     expect(priced({ ...stopped, launch: launch() }).cost).toMatchObject({ billedMs: 70_000 })
+  })
+
+  it('is not changed by what happens to a second task or build of its name', () => {
+    const known = applyRunnerEvent(undefined, awsEvent({ pullStartedAt: at(10), startedAt: at(20) }))
+    const other = { providerId: 'task-2', pullStartedAt: at(5), stoppedAt: at(30), stop: STOP }
+    expect(applyRunnerEvent(known, awsEvent(other))).toBe(known)
+    // Our own write says which of the two it is.
+    expect(startedAs(known, 'task-1', 'key')).toMatchObject({ startedAt: at(20), ticketKey: 'key' })
+    const second = startedAs(known, 'task-2', 'key')
+    expect(second).toMatchObject({ providerId: 'task-2', pullStartedAt: null, startedAt: null })
+    expect(applyRunnerEvent(second, awsEvent(other))).toMatchObject({ stoppedAt: at(30) })
   })
 
   it('has a price when it has stopped, and its job pays its share', () => {

@@ -111,6 +111,111 @@ describe('the stop of a runner of which nobody told', () => {
   })
 })
 
+describe('money', () => {
+  it('of a job is not lost with the last try of the message that its runner has stopped', async () => {
+    let failing = true
+    const s = await stack({
+      wrapPorts: (ports, name) => {
+        if (name !== 'lifecycle') return ports
+        const { jobs } = ports.ledger
+        const put: typeof jobs.put = async item => {
+          if (item.cost && failing) throw new Error('not now')
+          return jobs.put(item)
+        }
+        return { ...ports, ledger: { ...ports.ledger, jobs: { ...jobs, put } } }
+      },
+    })
+    s.world.github.queue(job(1, { script: { durationMs: MINUTE } }))
+    await s.world.clock.run(START + HOUR, () => s.world.backlog.dead > 0)
+    expect(s.world.backlog.dead).toBeGreaterThan(0)
+    failing = false
+    await s.world.clock.run(START + 2 * HOUR)
+    const [only] = await runners(s.world)
+    expect((await jobOf(s.world, '1-1')).cost?.microUsd).toBe(only!.cost!.jobMicroUsd)
+  })
+
+  it('is booked for a runner that somebody is starting while its job is cancelled', async () => {
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        await world.accept(delivery)
+        if (!delivery.body.includes('"action":"queued"')) return
+        await world.clock.sleep(3 * SECOND)
+        await world.accept(delivery)
+      },
+      wrapPorts: (ports, name) =>
+        name === 'launch'
+          ? {
+              ...ports,
+              compute: proxy(ports.compute, {
+                start: async request => {
+                  const answer = await ports.compute.start(request)
+                  await s.world.clock.sleep(10 * SECOND)
+                  return answer
+                },
+              }),
+            }
+          : ports,
+    })
+    s.world.github.queue(job(1, { script: { cancelAt: START + SECOND } }))
+    await untilQuiet(s)
+    const [only] = await runners(s.world)
+    expect(only!.cost!.totalMicroUsd).toBeGreaterThan(0)
+    expect((await s.world.ledger.gate.get()).spent['2026-11']).toBe(only!.cost!.totalMicroUsd)
+  })
+
+  it('is spent on one runner, although the call that carried its start on was throttled', async () => {
+    let starts = 0
+    const s = await stack({
+      wrapPorts: (ports, name) =>
+        name === 'launch'
+          ? {
+              ...ports,
+              compute: proxy(ports.compute, {
+                start: async request => {
+                  starts++
+                  if (starts === 2) return { outcome: 'failed', kind: 'throttled', message: 'Rate exceeded' }
+                  const answer = await ports.compute.start(request)
+                  if (starts === 1) throw new Error('no answer')
+                  return answer
+                },
+              }),
+            }
+          : ports,
+    })
+    s.world.github.queue(job(1, { script: { durationMs: MINUTE } }))
+    await untilQuiet(s)
+    expect(starts).toBe(3)
+    expect([...s.world.compute.tasks()]).toHaveLength(1)
+    const [only] = await runners(s.world)
+    expect((await s.world.ledger.gate.get()).spent['2026-11']).toBe(only!.cost!.totalMicroUsd)
+  })
+
+  it('of a second build of a runner is booked once, beside that of the first', async () => {
+    let second: string | null = null
+    const s = await stack({
+      onEvent: (_, event, pass) => {
+        pass(event)
+        pass(event)
+      },
+    })
+    s.world.github.queue(job(1, { labels: ['tornade', 'docker'], script: { durationMs: 10 * MINUTE } }))
+    await s.world.clock.run(START + MINUTE)
+    const { request } = (await jobOf(s.world, '1-1')).claim!
+    const first = (await runners(s.world))[0]!
+    const answer = await s.world.compute.start({ ...request, token: `${request.token}-forgotten` })
+    if (answer.outcome === 'started') second = answer.providerId
+    await untilQuiet(s)
+    const [only] = await runners(s.world)
+    expect(only).toMatchObject({ providerId: first.providerId, startedAt: first.startedAt })
+    expect(only!.stoppedAt! - START).toBeGreaterThan(10 * MINUTE)
+    expect(only!.wasted![second!]).toBeGreaterThan(0)
+    expect((await s.world.ledger.gate.get()).spent['2026-11']).toBe(
+      only!.cost!.totalMicroUsd + only!.wasted![second!]!,
+    )
+    expect(await leftovers(s)).toEqual([])
+  })
+})
+
 describe('what a stopped runner left behind', () => {
   it('goes with the next sweep but one, whatever failed at its stop', async () => {
     const until = START + 3 * MINUTE

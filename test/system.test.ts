@@ -458,6 +458,7 @@ describe('limits', () => {
 
 describe('a runner that is gone before it is registered', () => {
   it('leaves no registration and no ticket, and its job gets another', async () => {
+    let providerId = ''
     let gone = ''
     const tickets: string[] = []
     const s = await stack({
@@ -473,7 +474,7 @@ describe('a runner that is gone before it is registered', () => {
               applyRunnerEvent(current, {
                 kind: 'runner',
                 runner,
-                providerId: 'arn:of-the-first',
+                providerId,
                 pullStartedAt: now,
                 startedAt: null,
                 stoppingAt: null,
@@ -486,6 +487,13 @@ describe('a runner that is gone before it is registered', () => {
         }
         return {
           ...ports,
+          compute: proxy(ports.compute, {
+            start: async request => {
+              const answer = await ports.compute.start(request)
+              if (answer.outcome === 'started') providerId = answer.providerId
+              return answer
+            },
+          }),
           github: proxy(ports.github, { createJitConfig }),
           tickets: proxy(ports.tickets, {
             put: (key, ...rest) => {

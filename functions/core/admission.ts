@@ -30,7 +30,7 @@ import {
   type Why,
 } from './admission/round.ts'
 import { uncounted } from './admission/slots.ts'
-import { type Bill, booked } from './admission/spend.ts'
+import { added, type Bill, booked } from './admission/spend.ts'
 import type { Gate, Holder } from './types.ts'
 
 export { HEADS_PER_REPOSITORY, lineAt, lineOf, readyHeads, repositoryIdOf } from './admission/lines.ts'
@@ -197,6 +197,17 @@ export function leave(
     else if (bill) spent = booked(spent, holder, bill)
   }
   return { ...gate, holders: staying, spent, waiting: without(gate.waiting, gone) }
+}
+
+/** Books what was spent without a place. */
+export function spend(gate: Gate, { at, microUsd }: Bill & { readonly microUsd: number }): Gate {
+  const spent = added(gate.spent, at, microUsd)
+  return spent === gate.spent ? gate : { ...gate, spent }
+}
+
+/** Forgets waiting jobs that need no place any more, and leaves alone who got one meanwhile. */
+export function forget(gate: Gate, runners: readonly string[]): Gate {
+  return runners.length === 0 ? gate : { ...gate, waiting: without(gate.waiting, new Set(runners)) }
 }
 
 /** Puts a job that had its place back in line; nothing was started on it, and it holds nothing until `notBefore`. */

@@ -112,9 +112,13 @@ export function newRunner(name: string): Runner {
   }
 }
 
-/** Takes in what AWS tells about the task or build. */
+/**
+ * Takes in what AWS tells about the task or build. There can be a second one for a runner, because CodeBuild forgets
+ * its tokens after five minutes: what happens to that one is no fact of this runner.
+ */
 export function applyRunnerEvent(runner: Runner | undefined, event: RunnerEvent): Runner {
   const base = runner ?? newRunner(event.runner)
+  if (isOfAnother(base, event)) return base
   return priced({
     ...base,
     providerId: base.providerId ?? event.providerId,
@@ -123,6 +127,21 @@ export function applyRunnerEvent(runner: Runner | undefined, event: RunnerEvent)
     stoppingAt: least(base.stoppingAt, event.stoppingAt),
     ...ending(base, event),
   })
+}
+
+/** True when the event is about another task or build than the one that the runner is known by. */
+export function isOfAnother({ providerId }: Runner, event: RunnerEvent): boolean {
+  return providerId !== null && providerId !== event.providerId
+}
+
+/**
+ * Our own write of what was started. Facts that came before it and were about another task or build are no facts of
+ * this one; should some of its own have been passed over for them, the sweep asks for them.
+ */
+export function startedAs(runner: Runner, providerId: string, ticketKey: string): Runner {
+  const own = runner.providerId === null || runner.providerId === providerId
+  const facts = { pullStartedAt: null, startedAt: null, stoppingAt: null, stoppedAt: null, stop: null }
+  return { ...runner, ...(own ? {} : facts), providerId, ticketKey }
 }
 
 /** How a stop is called that nobody told of: the provider does not know the runner any more. */

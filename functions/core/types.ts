@@ -297,6 +297,8 @@ export interface Runner {
    */
   readonly cleanedAt: number | null
   readonly cost: RunnerCost | null
+  /** Provider id → micro-dollars of another task or build that was started for it by mistake. */
+  readonly wasted?: Readonly<Record<string, number>>
 }
 
 export interface RunnerLaunch {

@@ -70,7 +70,10 @@ export function capsAt(gate: Gate, limits: SpendLimits | null | undefined, now: 
  * must not err on the side of more money.
  */
 export function booked(spent: Gate['spent'], holder: Holder, { at, microUsd }: Bill): Gate['spent'] {
-  const cost = microUsd ?? holder.reservedMicroUsd
+  return added(spent, at, microUsd ?? holder.reservedMicroUsd)
+}
+
+export function added(spent: Gate['spent'], at: number, cost: number): Gate['spent'] {
   if (cost === 0) return spent
   const changed: Record<string, number> = { ...spent }
   for (const period of [dayOf(at), monthOf(at)]) changed[period] = (changed[period] ?? 0) + cost
