@@ -5,14 +5,14 @@
 import type { Config } from './config.ts'
 import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
 import { claimOf, launchOf } from './core/claim.ts'
-import { MISSING, newRunner, priced } from './core/lifecycle.ts'
+import { isFinal, MISSING, newRunner, priced } from './core/lifecycle.ts'
 import { jobKeyOf } from './core/plan.ts'
 import { poolState } from './core/pools.ts'
 import { LATELY_MS } from './core/questions.ts'
 import { seenBehind } from './core/rerun.ts'
 import { type Sight, type SweepAction, sweepActions } from './core/sweep.ts'
 import { leased, released, withSeen } from './core/sweep-memory.ts'
-import type { Runner, StopReason, SweepMemory } from './core/types.ts'
+import type { Job, Runner, StopReason, SweepMemory } from './core/types.ts'
 import { errorFields, type Invocation } from './lambda.ts'
 import { fillPools, homeOf } from './pools.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
@@ -32,6 +32,8 @@ const RERUNS_PER_SWEEP = 100
 /** While nothing has happened for long, GitHub is still asked so often whether it only seems so. */
 const IDLE_LOOK_MS = 15 * 60_000
 const ORPHANS_MS = 5 * 60_000
+/** Looked at as often, for repositories that no sweep has seen. */
+const RECENT_JOBS = 100
 
 const UNHEARD: StopReason = {
   code: MISSING,
@@ -67,18 +69,28 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
     if (!leasing || !(await ledger.sweep.put(leasing)).ok) return
 
     const round: Round = { sight, invocation, memory: leasing }
-    round.memory = { ...round.memory, repositories: withSeen(memory.repositories, jobs, now) }
+    round.memory = { ...round.memory, repositories: withSeen(memory.repositories, jobs, () => now) }
     for (const action of sweepActions(sight, config, now, pools.kept))
       await step(action.kind, () => act(action))
     await step('reconcile', () => reconcile(ports, config, round, pools.kept))
     await step('pools', () => fillPools(ports, config, round, lacking))
     await step('ask GitHub', () => askAround(ports, config, round, step))
-    if (areOrphansDue(round.memory, clock.now()))
+    if (areOrphansDue(round.memory, clock.now())) {
+      await step('repositories', () => seePassedBy(round))
       await step('orphans', () => findOrphans(ports, config, round, step))
+    }
     await step('remember', async () => {
       // Who took over meanwhile knows better.
       await ledger.sweep.put(released(round.memory, clock.now()))
     })
+  }
+
+  /** Repositories whose jobs came and went between two sweeps. */
+  async function seePassedBy(round: Round): Promise<void> {
+    const { items } = await ledger.jobs.page({ limit: RECENT_JOBS })
+    const seenAt = ({ request, queuedAt, completed }: Job) => completed?.at ?? queuedAt ?? request.createdAt
+    const ended = items.filter(isFinal)
+    round.memory = { ...round.memory, repositories: withSeen(round.memory.repositories, ended, seenAt) }
   }
 
   async function step(name: string, work: () => Promise<void>): Promise<void> {

@@ -34,10 +34,10 @@ describe('what is remembered', () => {
 
   it('of repositories are the hundred seen last, with when they were listed', () => {
     let known: readonly SeenRepository[] = []
-    for (let id = 1; id <= 120; id++) known = withSeen(known, [inRepository(id)], at(id))
+    for (let id = 1; id <= 120; id++) known = withSeen(known, [inRepository(id)], () => at(id))
     expect(ids(known)).toEqual(Array.from({ length: 100 }, (_, index) => 120 - index))
     known = known.map(one => ({ ...one, listedAt: at(130) }))
-    expect(withSeen(known, [inRepository(50)], at(140))[0]).toEqual({
+    expect(withSeen(known, [inRepository(50)], () => at(140))[0]).toEqual({
       ref: { id: 50, name: 'acme/r50', private: true },
       ownerId: 9919,
       installationId: 5001,
@@ -48,8 +48,8 @@ describe('what is remembered', () => {
 
   it('of a repository whose only job waits behind a gate is when another was seen last', () => {
     const gated = inRepository(1, { queuedAt: null, gatedAt: T0 })
-    const known = withSeen([], [gated], at(10))
+    const known = withSeen([], [gated], () => at(10))
     expect(ids(known)).toEqual([1])
-    expect(withSeen(known, [gated], at(20))[0]!.seenAt).toBe(at(10))
+    expect(withSeen(known, [gated], () => at(20))[0]!.seenAt).toBe(at(10))
   })
 })

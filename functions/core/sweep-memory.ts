@@ -35,20 +35,23 @@ export function released(memory: SweepMemory, now: number): SweepMemory {
   return { ...memory, version: memory.version + 1, lease: null, runs: Object.fromEntries(runs) }
 }
 
-/** The repositories with those of `jobs` seen now, the one seen last first. Jobs behind gates may stay for a month. */
+/**
+ * The repositories with those of `jobs`, the one seen last first. Jobs behind gates may stay for a month.
+ * @param at when a job was seen; one that is open is seen now
+ */
 export function withSeen(
   known: readonly SeenRepository[],
   jobs: readonly Job[],
-  now: number,
+  at: (job: Job) => number,
 ): readonly SeenRepository[] {
-  const before = new Map(known.map(one => [one.ref.id, one]))
-  const seen = new Map<number, SeenRepository>()
-  for (const { request, queuedAt } of jobs) {
-    if (queuedAt === null && before.has(request.repository.id)) continue
-    const { repository: ref, ownerId, installationId } = request
-    const listedAt = before.get(ref.id)?.listedAt ?? 0
-    seen.set(ref.id, { ref, ownerId, installationId, seenAt: now, listedAt })
+  const seen = new Map(known.map(one => [one.ref.id, one]))
+  for (const job of jobs) {
+    const { repository: ref, ownerId, installationId } = job.request
+    const before = seen.get(ref.id)
+    if (job.queuedAt === null && before) continue
+    const seenAt = at(job)
+    if (before && before.seenAt > seenAt) continue
+    seen.set(ref.id, { ref, ownerId, installationId, seenAt, listedAt: before?.listedAt ?? 0 })
   }
-  const others = known.filter(({ ref }) => !seen.has(ref.id))
-  return [...seen.values(), ...others].slice(0, REPOSITORIES)
+  return [...seen.values()].sort((a, b) => b.seenAt - a.seenAt).slice(0, REPOSITORIES)
 }

@@ -5,12 +5,12 @@ import type { Fault, Strikes } from './fault.ts'
 export const OPERATOR_FAULTS: readonly Fault[] = [
   {
     name: 'few-starts',
-    about: 'A repository may start twelve runners in an hour, one of them twenty.',
+    about: 'A repository may start twenty runners in an hour, one of them thirty.',
     share: [1, 1],
     config: config => ({
       ...config,
-      limits: { ...config.limits, startsPerHour: 12 },
-      repositories: { ...config.repositories, 'acme/r1': { startsPerHour: 20 } },
+      limits: { ...config.limits, startsPerHour: 20 },
+      repositories: { ...config.repositories, 'acme/r1': { startsPerHour: 30 } },
     }),
     seams: strikes => ({ ports: ports => counting(ports, 'starts-per-hour', strikes) }),
   },
