@@ -238,9 +238,7 @@ export function lifecycle(
 
   /** Off GitHub at once, so that it gets no job; stopped once no job can have slipped in. */
   async function letGo(runner: Runner): Promise<void> {
-    const { repository, installationId } = runner.launch!
-    const answer = await github.removeRunner({ repository, installationId }, runner.registration!.id)
-    if (answer === 'busy') return
+    if ((await takeOff(runner)) === 'busy') return
     let meantFor: string | null = null
     await update(ledger.runners, runner.name, current => {
       meantFor = current?.for ?? null
@@ -251,6 +249,12 @@ export function lifecycle(
     if (meantFor !== null) await recover(meantFor, runner.name, 'retry')
   }
 
+  async function takeOff(runner: Runner): Promise<'removed' | 'gone' | 'busy'> {
+    if (!runner.registration) return deregister(ports, runner)
+    const { repository, installationId } = runner.launch!
+    return github.removeRunner({ repository, installationId }, runner.registration.id)
+  }
+
   async function stopLater(runner: string, seconds: number): Promise<void> {
     await queue.send('events', [
       { body: { kind: 'stop-if-idle', runner } satisfies EventsMessage, delaySeconds: seconds },
@@ -259,9 +263,13 @@ export function lifecycle(
 
   async function onStopIfIdle(name: string): Promise<void> {
     const runner = await ledger.runners.get(name)
-    if (!runner?.registration) return (await isBeingArmed(name)) ? stopLater(name, ARMING_SECONDS) : undefined
-    if (runner.stoppedAt !== null || runner.job !== null) return
-    if (runner.deregisteredAt === null) return release(name)
+    if (!runner?.registration && (await isBeingArmed(name))) return stopLater(name, ARMING_SECONDS)
+    if (!runner?.launch || runner.stoppedAt !== null || runner.job !== null) return
+    if (runner.deregisteredAt === null) {
+      if (runner.registration) return release(name)
+      // Its launch was interrupted, and nobody will carry it on unless its job wants it.
+      return (await isWanted(runner)) ? undefined : letGo(runner)
+    }
     if (runner.providerId === null) return
     await compute.stop(runner.providerId, 'no job needs this runner')
     await update(

@@ -41,7 +41,7 @@ describe('a seed', () => {
   })
 
   // Starts that were interrupted before they were written down, paused by GitHub, or throttled when sent again.
-  it.each([51, 328, 742, 878, 911, 986, 995])(
+  it.each([51, 328, 742, 878, 911, 986, 995, 354])(
     '%i, whatever strikes, tells why each runner was started',
     async seed => {
       const { broken } = await play(seed, ALL)
