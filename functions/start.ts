@@ -10,7 +10,7 @@ import { pauseAskedFor } from './core/errors.ts'
 import { isLostTo, needsRunner, newRunner, priced, startedAs } from './core/lifecycle.ts'
 import { after, registrationName } from './core/plan.ts'
 import type { CapacityKind, Claim, Job, Runner } from './core/types.ts'
-import type { Compute, GitHubScope, JitOutcome, Ports, StartOutcome } from './ports.ts'
+import type { Compute, GitHubScope, JitOutcome, Ports } from './ports.ts'
 import type { RefuseCode } from './refuse.ts'
 import { create, update } from './update.ts'
 
@@ -107,8 +107,10 @@ async function startTask(
     const { message } = outcome
     const wait = (firstMs: number, longestMs: number) =>
       clock.now() + backOffMs(firstMs, longestMs, claim.attempt, runner)
-    if (resumed && claim === first && saysNothing(outcome, request)) {
-      const until = wait(THROTTLE_MS, LONGEST_THROTTLE_MS)
+    // A throttled call was not looked at, so it does not say that the one before it was not taken. Any other answer
+    // does: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+    if (outcome.kind === 'throttled' && resumed && claim === first) {
+      const until = wait(SCARCE_MS, LONGEST_SCARCE_MS)
       await saveClaim(ports, job.key, { ...claim, owner: '', leaseUntil: until })
       return { outcome: 'unknown', until }
     }
@@ -139,18 +141,6 @@ async function startTask(
     claim = nextAttempt(claim, job.spec!, next)
     if (!(await saveClaim(ports, job.key, claim))) return { outcome: 'not-needed' }
   }
-}
-
-/**
- * Whether the same request may have been taken before, all the same. A throttled call was not looked at, and CodeBuild
- * knows a token for five minutes only; ECS answers a token as it did before:
- * https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
- */
-function saysNothing(
-  { kind }: Extract<StartOutcome, { outcome: 'failed' }>,
-  { shape }: Claim['request'],
-): boolean {
-  return kind === 'throttled' || (kind !== 'permanent' && shape.compute === 'codebuild')
 }
 
 /** Writes the claim if it is still this runner's; false when the job went on without it. */

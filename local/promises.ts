@@ -40,6 +40,11 @@ const MINUTE = 60 * SECOND
 const TWO_SWEEPS_MS = 3 * MINUTE
 /** What a limit of a runner may be exceeded by: two sweeps, the listener's grace, SIGTERM to SIGKILL, one lost message. */
 const LIMIT_MARGIN_MS = 15 * MINUTE
+/**
+ * What a job may be outlived by: where the delivery of its end is lost and its runner hangs, GitHub is asked about a job that
+ * runs each 15 minutes; then come the sweep that stops the runner, and SIGTERM to SIGKILL.
+ */
+const OUTLIVED_MS = 20 * MINUTE
 /** GitHub's own limit: 900 points a minute, of which a JIT config costs 5. */
 const JIT_CONFIGS_PER_MINUTE = 180
 
@@ -331,7 +336,7 @@ export class Promises {
     if (idle > idleMinutes * MINUTE + LIMIT_MARGIN_MS)
       this.#break('ends', `runner ${runner} was idle for ${minutes(idle)}, of ${idleMinutes} min`)
     const after = ran?.completedAt ? end - ran.completedAt : 0
-    if (after > LIMIT_MARGIN_MS) this.#break('ends', `runner ${runner} outlived its job by ${minutes(after)}`)
+    if (after > OUTLIVED_MS) this.#break('ends', `runner ${runner} outlived its job by ${minutes(after)}`)
   }
 
   // money
