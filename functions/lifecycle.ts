@@ -350,6 +350,7 @@ export function lifecycle(
     // The job pays first: should anything fail after it, the runner still counts as running and is asked about.
     const paid = take(before)
     if (paid.stoppedAt !== null && paid.job) await charge(paid)
+    await spendMore(before, paid)
     const runner = (await update(ledger.runners, event.runner, take))!
     if (runner.job && runner.stop && isReclaim(runner.stop))
       await noteLoss(ports, config, runner.job.key, runner)
@@ -379,6 +380,13 @@ export function lifecycle(
     if (!claimed) return null
     const { pullStartedAt, startedAt, stoppedAt } = applyRunnerEvent(known, event)
     return launchOf(job!, claimed, config.region, pullStartedAt ?? startedAt ?? stoppedAt ?? clock.now())
+  }
+
+  /** A runner that has stopped gave its place back with what it did cost; what is learnt later comes on top. */
+  async function spendMore(before: Runner | undefined, now: Runner): Promise<void> {
+    if (!before?.cost || !now.cost || now.stoppedAt === null) return
+    const bill = { at: now.stoppedAt, microUsd: now.cost.totalMicroUsd - before.cost.totalMicroUsd }
+    if (bill.microUsd > 0) await changeGate(ledger, gate => ({ gate: spend(gate, bill) }))
   }
 
   /**

@@ -190,6 +190,28 @@ describe('money', () => {
     expect((await s.world.ledger.gate.get()).spent['2026-11']).toBe(only!.cost!.totalMicroUsd)
   })
 
+  it('that is found out after the stop of a runner is booked as well, once', async () => {
+    const s = await stack({
+      onEvent: (world, event, pass) => {
+        pass(event)
+        const { detail } = event as { detail: { lastStatus: string; pullStartedAt: string } }
+        if (detail.lastStatus !== 'STOPPED') return
+        const earlier = new Date(Date.parse(detail.pullStartedAt) - 20 * SECOND).toISOString()
+        for (const seconds of [30, 31])
+          world.clock.after(seconds * SECOND, () =>
+            pass({ ...(event as object), detail: { ...detail, pullStartedAt: earlier } }),
+          )
+      },
+    })
+    s.world.github.queue(job(1, { script: { durationMs: 2 * MINUTE } }))
+    await untilQuiet(s)
+    await s.world.clock.run(START + 10 * MINUTE)
+    const [only] = await runners(s.world)
+    const [task] = s.world.compute.tasks()
+    expect(task!.pullStartedAt! - only!.pullStartedAt!).toBeGreaterThan(19 * SECOND)
+    expect((await s.world.ledger.gate.get()).spent['2026-11']).toBe(only!.cost!.totalMicroUsd)
+  })
+
   it('of a second build of a runner is booked once, beside that of the first', async () => {
     let second: string | null = null
     const s = await stack({
