@@ -1,8 +1,8 @@
 /** Deliveries that never come, of every kind, with and without a trace in GitHub's log. */
 import { describe, expect, it } from 'vitest'
-import { jobState } from '../functions/core/lifecycle.ts'
-import type { Job } from '../functions/core/types.ts'
-import type { Delivery } from '../local/github.ts'
+import { jobState } from '../../functions/core/lifecycle.ts'
+import type { Job } from '../../functions/core/types.ts'
+import type { Delivery } from '../../local/github.ts'
 import {
   generator,
   HOUR,
@@ -16,7 +16,7 @@ import {
   type Stack,
   stack,
   untilQuiet,
-} from './support/world.ts'
+} from '../support/world.ts'
 
 type Action = 'queued' | 'in_progress' | 'completed'
 interface Loss {

@@ -3,10 +3,10 @@
  * was under way then is delivered again, and in the end nothing is lost, doubled or left behind.
  */
 import { describe, expect, it } from 'vitest'
-import { jobState } from '../functions/core/lifecycle.ts'
-import type { Ports } from '../functions/ports.ts'
-import type { ComputeFaults } from '../local/compute.ts'
-import type { World } from '../local/world.ts'
+import { jobState } from '../../functions/core/lifecycle.ts'
+import type { Ports } from '../../functions/ports.ts'
+import type { ComputeFaults } from '../../local/compute.ts'
+import type { World } from '../../local/world.ts'
 import {
   busyDay,
   generator,
@@ -23,7 +23,7 @@ import {
   stack,
   startedFor,
   untilQuiet,
-} from './support/world.ts'
+} from '../support/world.ts'
 
 /**
  * error: the call throws, and the function goes on as it does with an error. death: from this call on the invocation

@@ -1,11 +1,11 @@
 /** The gate in whole worlds: fairness, roles, starts per hour and money, as jobs meet them. */
 import { describe, expect, it } from 'vitest'
-import { DEFAULT_CONFIG } from '../functions/config.ts'
-import { jobState } from '../functions/core/lifecycle.ts'
-import type { Gate } from '../functions/core/types.ts'
-import { refillGate } from '../functions/refill.ts'
-import { LocalLedger } from '../local/ledger.ts'
-import * as facts from './support/facts.ts'
+import { DEFAULT_CONFIG } from '../../functions/config.ts'
+import { jobState } from '../../functions/core/lifecycle.ts'
+import type { Gate } from '../../functions/core/types.ts'
+import { refillGate } from '../../functions/refill.ts'
+import { LocalLedger } from '../../local/ledger.ts'
+import * as facts from '../support/facts.ts'
 import {
   busyDay,
   generator,
@@ -23,7 +23,7 @@ import {
   type StackOptions,
   stack,
   untilQuiet,
-} from './support/world.ts'
+} from '../support/world.ts'
 
 /** Two vCPU and 4 GB, x64, on demand in us-east-1: micro-dollars of a minute, and of a minute's reservation. */
 const MINUTE_MICRO_USD = 1729

@@ -1,6 +1,6 @@
 /** A thousand jobs at once, under the limits of GitHub and AWS. */
 import { describe, expect, it } from 'vitest'
-import { limitedStarts } from '../local/faults/calls.ts'
+import { limitedStarts } from '../../local/faults/calls.ts'
 import {
   job,
   jobs,
@@ -13,7 +13,7 @@ import {
   type Stack,
   stack,
   untilQuiet,
-} from './support/world.ts'
+} from '../support/world.ts'
 
 /** 900 points a minute to one endpoint, of which a JIT config costs 5; more are answered with 403. */
 const JIT_CONFIGS_PER_MINUTE = 180
