@@ -98,6 +98,8 @@ interface Aftermath {
   readonly leaving: string[]
   /** Those that leave before anything was asked of AWS or GitHub. */
   readonly forgone: string[]
+  /** Whose message gave a place in this invocation, by runner. */
+  readonly givenBy: ReadonlyMap<string, string>
   /** Those that hold no place for all that this invocation knows, and only wait no more. */
   readonly forgotten: string[]
   /** What those cost of them that were started. */
@@ -136,6 +138,7 @@ export function launch(
     const aftermath: Aftermath = {
       leaving: [],
       forgone: [],
+      givenBy: new Map(admission.admitted.map(({ runner, by }) => [runner, by])),
       forgotten: [],
       bills: new Map(),
       stepBacks: [],
@@ -584,7 +587,7 @@ export function launch(
   }
 
   async function settle(
-    { leaving, forgone, forgotten, bills, stepBacks, pauses, messages, reports }: Aftermath,
+    { leaving, forgone, givenBy, forgotten, bills, stepBacks, pauses, messages, reports }: Aftermath,
     gate: Gate,
   ): Promise<void> {
     let latest = gate
@@ -592,7 +595,7 @@ export function launch(
     const changes = [leaving, forgone, forgotten, stepBacks, pauses]
     if (changes.some(list => list.length > 0) || isNews) {
       const changed = await changeGate(ledger, current => {
-        let next = forget(forgo(leave(current, leaving, bills), forgone), forgotten)
+        let next = forget(forgo(leave(current, leaving, bills), forgone, givenBy), forgotten)
         for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore)
         for (const { scope, until } of pauses) next = pause(next, scope, until)
         return { gate: { ...next, breakers: report(next.breakers, reports) } }

@@ -5,6 +5,7 @@ import {
   admit,
   EMPTY_GATE,
   forget,
+  forgo,
   HEADS_PER_REPOSITORY,
   type HeadTerms,
   isAnyoneWaiting,
@@ -536,6 +537,23 @@ describe('a reservation', () => {
 
   it('of an unknown price is nothing', () => {
     expect(reservation(spec(), 'eu-north-1', ['on-demand'])).toBe(0)
+  })
+})
+
+describe('a place that is given to a deferred job while somebody asks for it', () => {
+  it('is not given back by who gave it and found no use for it', () => {
+    const waiting = fill(fill(EMPTY_GATE, [ask(1)], { runners: 1, perRepository: 1 }).gate, [ask(2)], {
+      runners: 1,
+      perRepository: 1,
+    }).gate
+    const woken = admit(waiting, [], ROOMY, at(2), { ...TERMS, by: 'the wake' })
+    expect(names(woken.admitted)).toEqual([2])
+    const asked = admit(woken.gate, [{ ...ask(2), by: 'the relaunch' }], ROOMY, at(3), TERMS)
+    expect(asked.admitted).toMatchObject([{ already: true, by: 'the relaunch' }])
+    const { runner } = asked.admitted[0]!
+    const back = (by: string) => forgo(asked.gate, [runner], new Map([[runner, by]]))
+    expect(back('the wake').holders).toHaveProperty([runner])
+    expect(back('the relaunch').holders).not.toHaveProperty([runner])
   })
 })
 

@@ -113,8 +113,12 @@ export function admit(
   const asking = new Map(requests.map(request => [request.runner, request]))
   const admitted: (Holder & { runner: string; already: boolean })[] = []
   for (const [runner, holder] of Object.entries(gate.holders)) {
-    if (asking.delete(runner) || redelivered.has(holder.by))
-      admitted.push({ ...holder, runner, already: true })
+    const request = asking.get(runner)
+    if (!request && !redelivered.has(holder.by)) continue
+    asking.delete(runner)
+    // Whoever gave it may be about to give it back, having found no use for it: from now on it is not theirs.
+    const taken = request ? round.takeOver(runner, holder, request.by) : holder
+    admitted.push({ ...taken, runner, already: true })
   }
   const denied: Denial[] = []
   const hopeless: Hopeless[] = []
@@ -216,17 +220,23 @@ export function stepBack(gate: Gate, request: PlaceRequest, notBefore: number): 
   return { ...left, waiting: enqueue(left.waiting, request, notBefore) }
 }
 
-/** Gives places back that came to nothing: they are no starts, and GitHub was not asked for anything either. */
-export function forgo(gate: Gate, runners: readonly string[]): Gate {
+/**
+ * Gives places back that came to nothing: they are no starts, and GitHub was not asked for anything either.
+ * @param by whose message gave a place; one that somebody else has taken over since stays
+ */
+export function forgo(gate: Gate, runners: readonly string[], by?: ReadonlyMap<string, string>): Gate {
   let { pace, starts } = gate
+  const leaving: string[] = []
   for (const runner of runners) {
     const holder = gate.holders[runner]
+    if (holder && by && by.get(runner) !== holder.by) continue
+    leaving.push(runner)
     if (!holder) continue
     pace = uncounted(pace, PACE, holder.since)
     const slots = starts[holder.repository]
     if (slots) starts = { ...starts, [holder.repository]: uncounted(slots, STARTS, holder.since) }
   }
-  return { ...leave(gate, runners), pace, starts }
+  return { ...leave(gate, leaving), pace, starts }
 }
 
 /** Nothing of `scope` is started before `until`. */

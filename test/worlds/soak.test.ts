@@ -12,7 +12,11 @@ import { PROMISES, type PromiseName } from '../../local/promises.ts'
 import { BOUND_MS, planOf, type SoakOptions, START, soak, type Variant } from '../../local/soak.ts'
 import { readWiring } from '../../local/wiring.ts'
 
-const WIRING = await readWiring(fileURLToPath(new URL('../..', import.meta.url)), 'local', DEFAULT_CONFIG.region)
+const WIRING = await readWiring(
+  fileURLToPath(new URL('../..', import.meta.url)),
+  'local',
+  DEFAULT_CONFIG.region,
+)
 
 const SEEDS = Array.from({ length: 8 }, (_, index) => index + 1)
 /** Some of those that broke a promise once; .ci/run plays them all. */

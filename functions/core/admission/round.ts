@@ -71,6 +71,7 @@ export class Round {
   readonly #limits: AdmissionLimits
   readonly #now: number
   readonly #given = new Map<string, Holder>()
+  readonly #takenOver = new Map<string, Holder>()
   readonly #perRepository = new Map<number, number>()
   readonly #perRole = new Map<string, number>()
   readonly #starts: Map<number, Gate['starts'][string]>
@@ -112,6 +113,13 @@ export class Round {
     }
     this.#keptFor = best && this.#tooDear(best)
     return this.#keptFor ? undefined : best
+  }
+
+  /** The place is the message's that asks now. */
+  takeOver(runner: string, holder: Holder, by: string): Holder {
+    const taken = { ...holder, by }
+    this.#takenOver.set(runner, taken)
+    return taken
   }
 
   give(candidate: Candidate): Holder {
@@ -188,7 +196,11 @@ export class Round {
     const started = [...this.#starts].filter(([, slots]) => slots.length > 0)
     return {
       ...gate,
-      holders: { ...gate.holders, ...Object.fromEntries(this.#given) },
+      holders: {
+        ...gate.holders,
+        ...Object.fromEntries(this.#takenOver),
+        ...Object.fromEntries(this.#given),
+      },
       waiting: this.#waiting,
       pace: counted(recent(gate.pace, PACE, this.#now), this.#given.size, PACE, this.#now),
       starts: Object.fromEntries(started),
