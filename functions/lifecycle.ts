@@ -26,6 +26,7 @@ import { jobFor, type Pair, pairAnew } from './core/pairing.ts'
 import { jobKeyOf, runnerOf } from './core/plan.ts'
 import { poolState } from './core/pools.ts'
 import { isReclaim, lostForCapacity, stopWords } from './core/stops.ts'
+import { isOverIdle } from './core/sweep.ts'
 import type {
   GitHubRunnerRef,
   Job,
@@ -65,8 +66,6 @@ const CROWD_SECONDS = 10
 const NEIGHBOURS = 500
 /** Looks for a free runner before another one is started: in a crowd others take what was found. */
 const PAIRINGS = 10
-/** A runner ends by itself when it has been idle for too long; whatever lives longer is ended. */
-const OVERDUE_MS = 60_000
 
 export function lifecycle(
   ports: LifecyclePorts,
@@ -231,7 +230,9 @@ export function lifecycle(
     const runner = await ledger.runners.get(name)
     if (!runner?.registration) return stopLater(name, ARMING_SECONDS)
     if (!isAvailable(runner)) return
-    if (await isWanted(runner)) return isOverdue(runner) ? letGo(runner) : undefined
+    // No use is to be found for one that hangs.
+    if (isOverIdle(runner, config, clock.now())) return letGo(runner)
+    if (await isWanted(runner)) return
     const { runners, jobs } = await neighbours(runner.launch!.repository.id)
     const other = jobFor(runner, jobs, runners)
     if (other && (await pair(other, runner))) return
@@ -256,12 +257,6 @@ export function lifecycle(
   async function isWanted(runner: Runner): Promise<boolean> {
     const job = runner.for === null ? undefined : await ledger.jobs.get(runner.for)
     return job !== undefined && needsRunner(job) && job.runner === runner.name
-  }
-
-  /** GitHub gave it no job in all the time in which it should have had one: it hangs. */
-  function isOverdue({ startedAt }: Runner): boolean {
-    const idleMs = config.runner.idleMinutes * 60_000
-    return startedAt !== null && clock.now() - startedAt > idleMs + OVERDUE_MS
   }
 
   /** Off GitHub at once, so that it gets no job; stopped once no job can have slipped in. */

@@ -10,7 +10,7 @@ import { jobKeyOf } from './core/plan.ts'
 import { poolState } from './core/pools.ts'
 import { LATELY_MS } from './core/questions.ts'
 import { seenBehind } from './core/rerun.ts'
-import { type Sight, type SweepAction, sweepActions } from './core/sweep.ts'
+import { isForgotten, type Sight, type SweepAction, sweepActions } from './core/sweep.ts'
 import { leased, released, withSeen } from './core/sweep-memory.ts'
 import type { Job, Runner, StopReason, SweepMemory } from './core/types.ts'
 import { errorFields, type Invocation } from './lambda.ts'
@@ -151,13 +151,18 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
     const bills = new Map<string, Bill>()
     const leaving: string[] = []
     for (const name of names) {
-      const runner = await writtenDown(name, holders[name]?.since ?? clock.now())
+      const holder = holders[name]
+      if (!holder || !isForgotten(holder, clock.now())) continue
+      const runner = await writtenDown(name, holder.since)
       if (runner && runner.stoppedAt === null) continue
       leaving.push(name)
       if (runner?.cost) bills.set(name, billOf(runner, runner.stoppedAt!))
     }
     if (leaving.length === 0) return
-    const { gate } = await changeGate(ledger, current => ({ gate: leave(current, leaving, bills) }))
+    const { gate } = await changeGate(ledger, current => {
+      const still = leaving.filter(name => current.holders[name]?.touchedAt === holders[name]?.touchedAt)
+      return { gate: leave(current, still, bills) }
+    })
     if (isAnyoneWaiting(gate)) await launchQueue({ kind: 'wake' })
   }
 

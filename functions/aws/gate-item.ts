@@ -2,7 +2,7 @@
  * The gate as it is stored. Every start and every end of a runner writes it, and a write costs a unit for each KB: so
  * holders and heads are lists without names, and a job's key is left out where the runner's name says it.
  *
- *     holders   runner → [repository, role, since, by, reservedMicroUsd, jobKey?]
+ *     holders   runner → [repository, role, since, by, reservedMicroUsd, jobKey?, touchedAt?]
  *     waiting   line → { name, more, heads: [[runner, role, priority, since, notBefore, reserveMicroUsd, jobKey?], …] }
  *
  * Everything else is as in Gate. Items of before, with objects in the place of lists, are read as well.
@@ -34,15 +34,19 @@ export function readGate(stored: Stored, version: number): Gate | undefined {
   }
 }
 
-function packHolder({ repository, role, since, by, reservedMicroUsd, jobKey }: Holder, runner: string) {
+function packHolder(holder: Holder, runner: string) {
+  const { repository, role, since, by, reservedMicroUsd, jobKey, touchedAt } = holder
   const facts = [repository, role, since, by, reservedMicroUsd]
-  return jobKey === jobKeyOf(runner) ? facts : [...facts, jobKey]
+  const own = jobKey === jobKeyOf(runner) ? null : jobKey
+  if (touchedAt !== undefined) return [...facts, own, touchedAt]
+  return own === null ? facts : [...facts, own]
 }
 
 function unpackHolder(value: unknown, runner: string): Holder {
   if (!Array.isArray(value)) return { reservedMicroUsd: 0, ...(value as Omit<Holder, 'reservedMicroUsd'>) }
-  const [repository, role, since, by, reservedMicroUsd, jobKey = jobKeyOf(runner)] = value
-  return { repository, role, since, jobKey, by, reservedMicroUsd }
+  const [repository, role, since, by, reservedMicroUsd, own, touchedAt] = value
+  const holder = { repository, role, since, jobKey: own ?? jobKeyOf(runner), by, reservedMicroUsd }
+  return touchedAt === undefined ? holder : { ...holder, touchedAt }
 }
 
 function packHead({ runner, role, priority, since, notBefore, reserveMicroUsd, jobKey }: WaitingHead) {

@@ -116,8 +116,8 @@ export function admit(
     const request = asking.get(runner)
     if (!request && !redelivered.has(holder.by)) continue
     asking.delete(runner)
-    // Whoever gave it may be about to give it back, having found no use for it: from now on it is not theirs.
-    const taken = request ? round.takeOver(runner, holder, request.by) : holder
+    // Whoever gave it, or the sweep, may be about to give it back, having found no use for it.
+    const taken = round.takeOver(runner, holder, request?.by ?? holder.by)
     admitted.push({ ...taken, runner, already: true })
   }
   const denied: Denial[] = []

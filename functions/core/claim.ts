@@ -94,6 +94,7 @@ export function launchOf(job: Job, claimed: Claim, region: string, at: number): 
     role: claimed.request.role,
     region,
     timeoutMinutes: claimed.request.timeoutMinutes,
+    ...(claimed.request.idleMinutes === undefined ? {} : { idleMinutes: claimed.request.idleMinutes }),
   }
 }
 

@@ -20,7 +20,7 @@ export function shouldHaveMoved(runner: Runner, { runner: limits }: SweepLimits,
   if (stopRequestedAt !== null && now - stopRequestedAt >= STOPPED_MS) return true
   if (startedAt === null) return now - since >= STARTED_MS
   if (job) return job.completedAt !== null && now - job.completedAt >= ENDED_MS
-  return now - startedAt >= limits.idleMinutes * MINUTE_MS + IDLE_MARGIN_MS
+  return now - startedAt >= (launch?.idleMinutes ?? limits.idleMinutes) * MINUTE_MS + IDLE_MARGIN_MS
 }
 
 /**

@@ -1,7 +1,7 @@
 /** What the sweep should do about what it sees. Pure: the same ledger and time give the same steps. */
 import { HEADS_PER_REPOSITORY, isAnyoneWaiting, lineAt, lineOf, readyHeads } from './admission.ts'
 import { isFinal, needsRunner, readySince, runnerState } from './lifecycle.ts'
-import type { Gate, Job, Rerun, Runner } from './types.ts'
+import type { Gate, Holder, Job, Rerun, Runner } from './types.ts'
 
 export type SweepAction =
   /** Its claim was interrupted. */
@@ -130,9 +130,7 @@ function runnerActions(
     return [{ kind: 'stop', runner: name, providerId, reason: 'its job has ended' }]
   }
   if (runner.job || runner.deregisteredAt !== null || kept.has(name)) return []
-  const idleSince = runner.startedAt ?? launch.at + STUCK_MS
-  const idleMs = limits.runner.idleMinutes * MINUTE_MS
-  if (now - idleSince > idleMs + MARGIN_MS) return [{ kind: 'release', runner: name }]
+  if (isOverIdle(runner, limits, now)) return [{ kind: 'release', runner: name }]
   return !needed.has(name) && now - launch.at > MINUTE_MS ? [{ kind: 'release', runner: name }] : []
 }
 
@@ -144,9 +142,26 @@ function leftovers({ name, stoppedAt, cleanedAt }: Runner, now: number): SweepAc
   return cleanedAt === null && now - stoppedAt! > CLEANED_MS ? [{ kind: 'clean-up', runner: name }] : []
 }
 
+/** No job came in all the time in which it waits for one, and a margin: it hangs, or has gone and nobody heard of it. */
+export function isOverIdle(
+  { startedAt, launch }: Runner,
+  { runner: { idleMinutes } }: SweepLimits,
+  now: number,
+): boolean {
+  if (launch === null) return false
+  // Its start may not have been told.
+  const since = startedAt ?? launch.at + STUCK_MS
+  return now - since > (launch.idleMinutes ?? idleMinutes) * MINUTE_MS + MARGIN_MS
+}
+
 /** It should have gone by itself. If it did, nobody heard of it. */
 export function isOverAge({ launch }: Runner, now: number): boolean {
   return launch !== null && now - launch.at > launch.timeoutMinutes * MINUTE_MS + MARGIN_MS
+}
+
+/** Nobody has done anything about this place for so long that nobody will. */
+export function isForgotten({ since, touchedAt }: Holder, now: number): boolean {
+  return now - Math.max(since, touchedAt ?? 0) > STUCK_MS
 }
 
 function gateActions(
@@ -159,7 +174,7 @@ function gateActions(
   // A job that waits has no use for a place: whoever gave it one did not come to start its runner.
   const claims = new Set(jobs.filter(job => needsRunner(job) && !job.deferred).map(job => job.claim?.runner))
   const empty = Object.entries(gate.holders)
-    .filter(([name, holder]) => !live.has(name) && !claims.has(name) && now - holder.since > STUCK_MS)
+    .filter(([name, holder]) => !live.has(name) && !claims.has(name) && isForgotten(holder, now))
     .map(([name]) => name)
   if (empty.length > 0) actions.push({ kind: 'free', runners: empty })
   const lines = forgotten(gate, jobs, now)

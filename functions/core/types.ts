@@ -313,6 +313,8 @@ export interface RunnerLaunch {
   readonly role: string | null
   readonly region: string
   readonly timeoutMinutes: number
+  /** How long it waits for a job, where that is longer than usual. */
+  readonly idleMinutes?: number
 }
 
 /** Cost of a runner's billed window. startup + job + idle = total, to the micro-dollar. */
@@ -409,6 +411,8 @@ export interface Holder {
   readonly jobKey: string
   /** Message that admitted it, so that its redelivery carries on instead of losing it. */
   readonly by: string
+  /** When its message came again, or another one took it over. */
+  readonly touchedAt?: number
   /** The most that it can cost; it counts against the spend caps until its real cost is known. */
   readonly reservedMicroUsd: number
 }

@@ -115,9 +115,9 @@ export class Round {
     return this.#keptFor ? undefined : best
   }
 
-  /** The place is the message's that asks now. */
+  /** The place is the message's that asks now, and in use. */
   takeOver(runner: string, holder: Holder, by: string): Holder {
-    const taken = { ...holder, by }
+    const taken = { ...holder, by, touchedAt: this.#now }
     this.#takenOver.set(runner, taken)
     return taken
   }
