@@ -24,7 +24,7 @@ const BUSY_MS = 100 * MINUTE
 /** From here on nothing fails any more. */
 const CALM_MS = 120 * MINUTE
 /**
- * Everything must have ended so long after the last fault: a message that failed comes again after 6 minutes and up
+ * Everything must have ended so long after that: a message that failed comes again after 6 minutes and up
  * to five times, a closed gate is asked about each hour, and the longest job takes half an hour.
  */
 export const BOUND_MS = 90 * MINUTE
@@ -59,7 +59,7 @@ export interface SoakResult {
     readonly states: Readonly<Record<string, number>>
     readonly runners: number
     readonly deadLetters: number
-    /** From the last fault to the end of everything. */
+    /** From the time at which nothing fails any more, two hours after the start, to the end of everything. */
     readonly recoveryMinutes: number
   }
   /** What happened to the jobs and runners that `broken` names. */
