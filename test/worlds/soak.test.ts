@@ -178,6 +178,33 @@ describe('a system that breaks the promise', () => {
   })
 })
 
+describe('what outlives its runner', () => {
+  /** GitHub is asked to remove a registration no sooner than 20 minutes after somebody wanted that first. */
+  const slow: Variant = {
+    ports: (ports, _, world) => {
+      const removeRunner: typeof ports.github.removeRunner = async (scope, id) => {
+        const now = world().clock.now()
+        const first = wanted.get(id) ?? now
+        wanted.set(id, first)
+        return now - first < 20 * MINUTE ? 'busy' : ports.github.removeRunner(scope, id)
+      }
+      return { ...ports, github: proxy(ports.github, { removeRunner }) }
+    },
+  }
+  const wanted = new Map<number, number>()
+
+  it('is seen although it is gone when the world ends', async () => {
+    const promises = new Set<PromiseName>()
+    for (const seed of SEEDS.slice(0, 4)) {
+      wanted.clear()
+      expect(await play(seed, { faults: ['hung-runner', 'host-dies'] })).toMatchObject({ broken: [] })
+      const { broken } = await play(seed, { faults: ['hung-runner', 'host-dies'], variant: slow })
+      for (const { promise } of broken) promises.add(promise)
+    }
+    expect(promises).toContain('nothing-left')
+  })
+})
+
 describe('a cap that the gate does not know', () => {
   // Seeds in which many jobs come at once.
   it.each<[string, number, string, { limits?: { startsPerHour: null }; spend?: null }]>([
