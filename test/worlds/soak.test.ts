@@ -10,6 +10,7 @@ import { MINUTE } from '../../local/faults/fault.ts'
 import { LATER_FAULTS, PAST_SEEDS } from '../../local/faults/past.ts'
 import { PROMISES, type PromiseName } from '../../local/promises.ts'
 import { BOUND_MS, planOf, type SoakOptions, START, soak, type Variant } from '../../local/soak.ts'
+import { Timeline } from '../../local/timeline.ts'
 import { readWiring } from '../../local/wiring.ts'
 
 const WIRING = await readWiring(
@@ -50,6 +51,23 @@ describe('a seed', () => {
     expect(broken.map(({ what }) => what).join('\n')).toContain(key)
     const about = timeline.map(({ what }) => what).filter(what => what.includes(key))
     expect(about.join('\n')).toMatch(/delivery queued[\s\S]*compute\.start[\s\S]*delivery completed/)
+  })
+})
+
+describe('a timeline', () => {
+  const timeline = new Timeline(() => ({ now: () => START, sleep: async () => {} }))
+  timeline.add('job 1000-1 is queued')
+  timeline.add('compute.start tornade-1001-1-1')
+  const about = (...texts: string[]) => timeline.about(texts).map(({ what }) => what)
+
+  it('is of the jobs that are named, by themselves or by their runners', () => {
+    expect(about('job 1001-1 is not final')).toEqual(['compute.start tornade-1001-1-1'])
+    expect(about('the ticket of tornade-1000-1-2 is left')).toEqual(['job 1000-1 is queued'])
+  })
+
+  it('is of everything where nobody is named, and a month is nobody', () => {
+    expect(about('the gate booked 5 in 2026-11, and its runners cost 6')).toHaveLength(2)
+    expect(about()).toHaveLength(2)
   })
 })
 
