@@ -1,6 +1,7 @@
 /** What can be wrong with settings that are each well written: together, or for what GitHub and AWS have. */
 import { type Config, labelRules } from '../functions/config.ts'
 import { isLabelWord, type LabelRules, readLabels } from '../functions/core/labels.ts'
+import { ownOf } from '../functions/core/own.ts'
 
 /**
  * Events of GitHub that start workflows, so that a run can have them. A workflow that another one calls has the event of its
@@ -86,7 +87,24 @@ function poolFaults(config: Config): string[] {
   const total = pools.reduce((sum, { size }) => sum + size, 0)
   if (total >= limits.runners)
     faults.push(`pools: ${total} runners would wait, of ${limits.runners} that there may be (limits.runners)`)
-  return faults
+  return [...faults, ...fullRepositories(config)]
+}
+
+/** Repositories of which no other job would get a runner until one of a pool has waited out its time. */
+function fullRepositories({ pools, limits, repositories }: Config): string[] {
+  const sizes = new Map<string, number>()
+  for (const { repository, size } of pools) {
+    const name = repository.toLowerCase()
+    sizes.set(name, (sizes.get(name) ?? 0) + size)
+  }
+  return [...sizes].flatMap(([name, size]) => {
+    const own = ownOf(repositories, name)?.runners
+    const most = own ?? limits.perRepository
+    const setting = own === undefined ? 'limits.perRepository' : `repositories.${name}.runners`
+    return size < most
+      ? []
+      : [`pools: ${size} runners of ${name} would wait, of ${most} that it may have (${setting})`]
+  })
 }
 
 /** What a single repository may use is fine. */

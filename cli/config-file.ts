@@ -30,6 +30,23 @@ const minutes = z
 /** Of a GitHub Enterprise Server, or of an enterprise with data residency (https://api.NAME.ghe.com). */
 const GITHUB_API = /^https:\/\/(?:[\w.-]+(?::\d+)?\/api\/v3|api\.[\w-]+\.ghe\.com)$/
 
+/** GitHub takes the names of repositories without regard to case. */
+const byRepository = <T extends z.ZodType>(value: T) =>
+  z.record(repository, value).transform((table, context): Record<string, z.output<T>> => {
+    const written = new Map<string, string>()
+    for (const name of Object.keys(table)) {
+      const first = written.get(name.toLowerCase())
+      if (first === undefined) written.set(name.toLowerCase(), name)
+      else {
+        const [a, b] = [first, name].sort()
+        context.addIssue({ code: 'custom', message: `${a} and ${b} are one repository` })
+      }
+    }
+    return Object.fromEntries(
+      Object.entries(table).map(([name, own]) => [name.toLowerCase(), own as z.output<T>]),
+    )
+  })
+
 const schedule = z.string().transform((text, context): Schedule => {
   const read = readSchedule(text)
   if (typeof read !== 'string') return read
@@ -73,20 +90,17 @@ const file = z.strictObject({
     })
     .partial()
     .optional(),
-  repositories: z
-    .record(
-      repository,
-      z
-        .strictObject({
-          runners: count.max(MOST_RUNNERS),
-          cpu: z.number().positive().max(96),
-          memory: gigabytes,
-          disk: gigabytes,
-          startsPerHour,
-        })
-        .partial(),
-    )
-    .optional(),
+  repositories: byRepository(
+    z
+      .strictObject({
+        runners: count.max(MOST_RUNNERS),
+        cpu: z.number().positive().max(96),
+        memory: gigabytes,
+        disk: gigabytes,
+        startsPerHour,
+      })
+      .partial(),
+  ).optional(),
   runner: z
     .strictObject({ life: minutes.refine(m => m <= 2160, 'at most 36h'), idle: minutes })
     .partial()
@@ -100,8 +114,8 @@ const file = z.strictObject({
     .refine(({ monthlyUsd, dailyUsd }) => monthlyUsd ?? dailyUsd, 'name monthlyUsd, dailyUsd or both')
     .optional(),
   fallback: z.array(z.enum(['on-demand', 'codebuild'])).optional(),
-  rerunAfterReclaim: z.union([z.boolean(), z.literal('with-role')]).optional(),
-  priority: z.record(repository, z.int().min(-100).max(100)).optional(),
+  rerunAfterReclaim: z.union([z.boolean(), z.literal('with-role')], 'true, false or with-role').optional(),
+  priority: byRepository(z.int().min(-100).max(100)).optional(),
   pools: z
     .array(
       z.strictObject({

@@ -39,6 +39,8 @@ Exit code: 0 all promises were kept; 1 one was broken, or it was interrupted;
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SEEDS = 40
+/** Hours of two cores, and few enough to be kept in mind at once. */
+const MOST_SEEDS = 100_000
 /** Seeds are whole numbers below this, so that they are short to type. */
 const LARGEST_SEED = 2 ** 31
 /** Broken promises that are printed at length. */
@@ -65,7 +67,7 @@ export async function soakCommand(
     args: [...argv],
     options: {
       seeds: { type: 'string' },
-      seed: { type: 'string' },
+      seed: { type: 'string', multiple: true },
       fresh: { type: 'boolean', default: false },
       past: { type: 'boolean', default: false },
       faults: { type: 'string', multiple: true },
@@ -76,7 +78,7 @@ export async function soakCommand(
     },
   })
   if (values.help || values.list) {
-    io.stdout(values.help ? HELP : list())
+    io.stdout(values.help ? HELP : list(values.json))
     return EXIT.good
   }
   if (values.seed !== undefined && (values.seeds !== undefined || values.fresh))
@@ -88,7 +90,7 @@ export async function soakCommand(
     ...(values.except === undefined ? {} : { except: faultNames('--except', values.except) }),
     ...(values.past ? { except: LATER_FAULTS } : {}),
   }
-  const seeds = values.seed?.split(',').map(text => wholeNumber('--seed', text)) ?? [
+  const seeds = values.seed?.flatMap(text => text.split(',')).map(text => wholeNumber('--seed', text)) ?? [
     ...(values.past ? PAST_SEEDS : range(values.fresh ? freshSeed() : 1, values.seeds)),
   ]
   if (values.fresh) io.stderr(`seeds ${seeds[0]} to ${seeds.at(-1)}\n`)
@@ -193,7 +195,8 @@ function isKept({ result }: Outcome): boolean {
 
 function range(first: number, count: string | undefined): number[] {
   const length = count === undefined ? SEEDS : wholeNumber('--seeds', count)
-  if (length < 1) throw new TornadeError('usage', '--seeds is at least 1')
+  if (length < 1 || length > MOST_SEEDS)
+    throw new TornadeError('usage', `--seeds ${length}: 1 to ${MOST_SEEDS} worlds can be played`)
   return Array.from({ length }, (_, index) => first + index)
 }
 
@@ -220,7 +223,12 @@ function faultNames(option: string, texts: readonly string[]): string[] {
   return names
 }
 
-function list(): string {
+function list(json: boolean): string {
+  if (json) {
+    const faults = [...FAULTS.values()].map(({ name, about }) => ({ name, about }))
+    const promises = Object.entries(PROMISES).map(([name, about]) => ({ name, about }))
+    return `${JSON.stringify({ faults, promises }, null, 2)}\n`
+  }
   const lines = [...FAULTS.values()].map(({ name, about }) => wrapped(about, 24, `  ${name}`))
   const promises = Object.entries(PROMISES).map(([name, about]) => wrapped(about, 24, `  ${name}`))
   return ['Faults\n', ...lines, '\nPromises\n', ...promises].join('')
@@ -245,7 +253,7 @@ function describe(outcomes: readonly Outcome[], seeds: readonly number[], choice
   lines.push(
     ...(results.length > 0 ? [recovery(results)] : []),
     broken.length === 0 && outcomes.length === seeds.length
-      ? `All promises were kept in ${outcomes.length} worlds.`
+      ? `All promises were kept in ${worlds(outcomes.length)}.`
       : verdict(outcomes, broken),
     '',
   )
@@ -329,7 +337,10 @@ function clock(at: number): string {
 
 function recovery(results: readonly SoakResult[]): string {
   const longest = Math.max(...results.map(({ stats }) => stats.recoveryMinutes))
-  return `Everything ended within ${longest} min of the last fault; the bound is ${BOUND_MINUTES} min.`
+  return wrapped(
+    `Everything ended within ${longest} min after 2:00, when faults are over; the bound is ${BOUND_MINUTES} min.`,
+    0,
+  ).trimEnd()
 }
 
 function verdict(outcomes: readonly Outcome[], broken: readonly Outcome[]): string {
@@ -338,7 +349,11 @@ function verdict(outcomes: readonly Outcome[], broken: readonly Outcome[]): stri
     for (const name of new Set(result?.broken.map(({ promise }) => promise) ?? ['no end']))
       counts.set(name, (counts.get(name) ?? 0) + 1)
   }
-  if (broken.length === 0) return `Interrupted: all promises were kept in ${outcomes.length} worlds so far.`
+  if (broken.length === 0) return `Interrupted: all promises were kept in ${worlds(outcomes.length)} so far.`
   const which = [...counts].map(([name, count]) => `${name} in ${count}`).join(', ')
-  return wrapped(`Broken in ${broken.length} of ${outcomes.length} worlds: ${which}.`, 0).trimEnd()
+  return wrapped(`Broken in ${broken.length} of ${worlds(outcomes.length)}: ${which}.`, 0).trimEnd()
+}
+
+function worlds(count: number): string {
+  return `${count} ${count === 1 ? 'world' : 'worlds'}`
 }

@@ -56,7 +56,7 @@ async function main([name, ...rest]: readonly string[], io: Io): Promise<number>
 function describe(error: unknown, { env }: Io): string {
   if (error instanceof TornadeError)
     return [error.message, ...error.details.map(line => `  ${line}`), ''].join('\n')
-  if (isArgumentError(error)) return `tornade: ${error.message.split('. ')[0]}; see --help\n`
+  if (isArgumentError(error)) return `tornade: ${error.message.split(/\.\s/)[0]}; see --help\n`
   const detail = error instanceof Error ? (env.TORNADE_DEBUG ? error.stack : error.message) : String(error)
   return `tornade: unexpected error: ${detail}\n${env.TORNADE_DEBUG ? '' : 'TORNADE_DEBUG=1 shows where it happened.\n'}`
 }

@@ -4,6 +4,7 @@
  */
 import type { AdmissionLimits, SpendLimits } from './core/admission.ts'
 import { DEFAULT_RULES, type LabelRules } from './core/labels.ts'
+import { ownOf } from './core/own.ts'
 import type { Pool } from './core/pools.ts'
 import type { Fallback } from './core/types.ts'
 
@@ -134,7 +135,7 @@ export function labelRules(
 
 function sizeLimits(config: Config, repository: string | undefined): NonNullable<LabelRules['limits']> {
   const { cpu, memoryGiB, diskGiB } = config.limits
-  const own = repository === undefined ? undefined : exceptionOf(config, repository)
+  const own = repository === undefined ? undefined : ownOf(config.repositories, repository)
   const setting = (name: string, value: number | undefined) =>
     value === undefined ? {} : { [name]: `repositories.${repository}.${name}` }
   return {
@@ -147,10 +148,6 @@ function sizeLimits(config: Config, repository: string | undefined): NonNullable
       ...setting('disk', own?.diskGiB),
     },
   }
-}
-
-function exceptionOf({ repositories }: Config, repository: string): RepositoryException | undefined {
-  return Object.hasOwn(repositories, repository) ? repositories[repository] : undefined
 }
 
 /** The part of a configuration that the gate goes by. */
@@ -168,7 +165,7 @@ export function admissionLimits({ limits, roles, repositories, spend }: Config):
   }
 }
 
-/** Priority of a repository by its owner/name; an own entry only, whatever the name. */
+/** Priority of a repository by its owner/name, whatever the name. */
 export function priorityOf({ priority }: Pick<Config, 'priority'>, repository: string): number {
-  return Object.hasOwn(priority, repository) ? priority[repository]! : 0
+  return ownOf(priority, repository) ?? 0
 }

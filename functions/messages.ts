@@ -19,7 +19,7 @@ const LAUNCH: Readonly<Record<LaunchMessage['kind'], Shape>> = {
     typeof runner === 'string' &&
     typeof fields(repository).id === 'number' &&
     typeof fields(repository).name === 'string' &&
-    Array.isArray(labels),
+    areTexts(labels),
   wake: () => true,
 }
 
@@ -79,12 +79,15 @@ function isRequest(value: unknown): boolean {
   const { key, jobId, attempt, runId, repository, labels, createdAt } = fields(value)
   const { id, name } = fields(repository)
   return (
-    typeof key === 'string' &&
+    key === `${jobId}-${attempt}` &&
     [jobId, attempt, runId, id, createdAt].every(number => typeof number === 'number') &&
     typeof name === 'string' &&
-    Array.isArray(labels) &&
-    labels.every(label => typeof label === 'string')
+    areTexts(labels)
   )
+}
+
+function areTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every(text => typeof text === 'string')
 }
 
 function isRunner(value: unknown): boolean {

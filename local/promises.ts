@@ -178,15 +178,18 @@ export class Promises {
   }
 
   /**
-   * Holds what outlives its runner against that. Each sweep or so, once faults have stopped and their last messages
-   * have come again.
+   * Holds what outlives its runner against that. Each sweep or so, while nothing keeps anybody from cleaning up, or once
+   * faults have stopped and their last messages have come again.
    */
   look(): void {
     const { clock, compute, github, tickets } = this.#attached
     const since = clock.now() - TWO_SWEEPS_MS
+    // While it takes the job of a dead runner for running, GitHub lets nobody remove that one.
+    const bound = new Map([...github.jobs()].map(view => [view.runnerName, view.completedAt ?? clock.now()]))
     for (const { name, status } of github.runners()) {
       const tasks = compute.tasksOf(this.#nameOf(name))
-      if (tasks.length > 0 && tasks.every(({ stoppedAt }) => stoppedAt !== null && stoppedAt < since))
+      const isGone = tasks.every(({ stoppedAt }) => stoppedAt !== null && stoppedAt < since)
+      if (tasks.length > 0 && isGone && (bound.get(name) ?? 0) < since)
         this.#break('nothing-left', `the registration ${name} (${status}) outlives its runner`)
     }
     const waiting = new Set(tickets.held())

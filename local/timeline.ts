@@ -62,13 +62,13 @@ export class Timeline {
     return { debug() {}, info: line, warn: line, error: line }
   }
 
-  /** The entries about these jobs and their runners, each text once; all of them where no job is named. */
+  /** The entries about these jobs and their runners, each text once; all of them where no job of the world is named. */
   about(texts: readonly string[]): readonly TimelineEntry[] {
     const keys = new Set(texts.flatMap(text => [...text.matchAll(/\d{4,}-\d+/g)].map(([key]) => key)))
     const pattern = new RegExp(`(?<!\\d)(?:${[...keys].join('|')})(?!\\d)`)
+    const named = keys.size > 0 ? this.#entries.filter(({ what }) => pattern.test(what)) : []
     const said = new Map<string, TimelineEntry>()
-    for (const { at, what } of this.#entries) {
-      if (keys.size > 0 && !pattern.test(what)) continue
+    for (const { at, what } of named.length > 0 ? named : this.#entries) {
       const first = said.get(what)
       const again = first && { times: (first.again?.times ?? 0) + 1, until: at }
       said.set(what, first ? { ...first, again: again! } : { at, what, again: null })

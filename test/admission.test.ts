@@ -399,6 +399,14 @@ describe('an exception of a repository', () => {
   })
 })
 
+describe('an exception of a repository whose name GitHub writes in another case', () => {
+  it('holds all the same', () => {
+    const limits = { ...LIMITS, repositories: { 'acme/app': { runners: 1 } } }
+    const { denied } = fill(EMPTY_GATE, many(2, { repository: 'Acme/App' }), limits)
+    expect(denied.map(({ reason }) => reason)).toEqual(['repository-limit'])
+  })
+})
+
 describe('starts per hour', () => {
   const limits: AdmissionLimits = { ...ROOMY, startsPerHour: 2 }
 

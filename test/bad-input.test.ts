@@ -58,6 +58,14 @@ const RUBBISH: Readonly<Record<QueueName, readonly [string, unknown][]>> = {
       { kind: 'job', request: { ...REQUEST, labels: [1] }, queuedAt: START },
     ],
     ['a job without its time', { kind: 'job', request: REQUEST }],
+    [
+      'a job whose key is that of another',
+      { kind: 'job', request: { ...REQUEST, key: '78-1' }, queuedAt: START },
+    ],
+    [
+      'a runner of a pool whose labels are no texts',
+      { kind: 'standby', runner: 'tornade-5-0-1', repository: REQUEST.repository, labels: [1] },
+    ],
     ['half a relaunch', { kind: 'relaunch', jobKey: '77-1' }],
     ['half a resume', { kind: 'resume' }],
     ['a message of the other queue', { kind: 'stop-if-idle', runner: 'tornade-77-1-1' }],

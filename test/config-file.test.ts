@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { loadConfigFile, parseConfig } from '../cli/config-file.ts'
-import { admissionLimits, DEFAULT_CONFIG, labelRules } from '../functions/config.ts'
+import { admissionLimits, DEFAULT_CONFIG, labelRules, priorityOf } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { readLabels } from '../functions/core/labels.ts'
 
@@ -248,6 +248,20 @@ sizes: { huge: [32cpu] }
   })
 })
 
+describe('the name of a repository', () => {
+  const { config } = parseConfig(
+    `repositories: { Acme/App: { cpu: 2, runners: 3 } }
+priority: { Acme/App: 5 }`,
+    't',
+  )
+
+  test.each(['acme/app', 'Acme/App', 'ACME/APP'])('is the same in any case, as GitHub has it: %s', name => {
+    const reading = readLabels(['tornade', '4cpu'], labelRules(config, { limits: true, repository: name }))
+    expect(reading).toMatchObject({ outcome: 'problems' })
+    expect(priorityOf(config, name)).toBe(5)
+  })
+})
+
 describe('what is wrong with it', () => {
   test('unknown keys, each with its path', () => {
     const text = 'colour: red\nlimits: { cpus: 4, cpu: 4, RUNNERS: 5 }\nroles: { a: { repos: [acme/app] } }\n'
@@ -439,6 +453,21 @@ spend: { onCap: warn }
     'https://a:b@github.acme.com/api/v3',
   ])('an address that is no API: %s', url => {
     expect(faultsOf(`github: { url: "${url}" }`)).toEqual([expect.stringMatching(/^github\.url: /)])
+  })
+
+  test('what a setting that is neither yes nor no may be', () => {
+    expect(faultsOf('rerunAfterReclaim: maybe')).toEqual(['rerunAfterReclaim: true, false or with-role'])
+  })
+
+  test('a repository that stands there twice, GitHub takes names without case', () => {
+    expect(
+      faultsOf(
+        'repositories: { acme/app: { cpu: 2 }, Acme/App: { cpu: 4 } }\npriority: { acme/a: 1, acme/A: 2 }',
+      ),
+    ).toEqual([
+      'priority: acme/A and acme/a are one repository',
+      'repositories: Acme/App and acme/app are one repository',
+    ])
   })
 
   test('a runner group without an organisation', () => {

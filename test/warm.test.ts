@@ -200,6 +200,18 @@ describe('pools in tornade.yml', () => {
     expect(faultsOf(`pools: [${entry}]`).join('\n')).toContain(words)
   })
 
+  it.each([
+    ['limits: { perRepository: 3 }', 'limits.perRepository'],
+    ['repositories: { Acme/App: { runners: 3 } }', 'repositories.acme/app.runners'],
+  ])('leave a job of their repository a place, under %s', (limit, setting) => {
+    const pool = (size: number) =>
+      `${limit}\npools: [{ runsOn: tornade, repository: acme/app, size: ${size} }, { runsOn: tornade/arm64, repository: ACME/app, size: 1 }]`
+    expect(faultsOf(pool(1))).toEqual([])
+    expect(faultsOf(pool(2))).toEqual([
+      `pools: 3 runners of acme/app would wait, of 3 that it may have (${setting})`,
+    ])
+  })
+
   it('never have a role', () => {
     const text =
       'roles: { deploy: { repositories: [acme/app] } }\npools: [{ runsOn: tornade/role:deploy, repository: acme/app, size: 1 }]'

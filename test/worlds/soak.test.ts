@@ -10,6 +10,7 @@ import { MINUTE } from '../../local/faults/fault.ts'
 import { LATER_FAULTS, PAST_SEEDS } from '../../local/faults/past.ts'
 import { PROMISES, type PromiseName } from '../../local/promises.ts'
 import { BOUND_MS, planOf, type SoakOptions, START, soak, type Variant } from '../../local/soak.ts'
+import { Timeline } from '../../local/timeline.ts'
 import { readWiring } from '../../local/wiring.ts'
 
 const WIRING = await readWiring(
@@ -50,6 +51,23 @@ describe('a seed', () => {
     expect(broken.map(({ what }) => what).join('\n')).toContain(key)
     const about = timeline.map(({ what }) => what).filter(what => what.includes(key))
     expect(about.join('\n')).toMatch(/delivery queued[\s\S]*compute\.start[\s\S]*delivery completed/)
+  })
+})
+
+describe('a timeline', () => {
+  const timeline = new Timeline(() => ({ now: () => START, sleep: async () => {} }))
+  timeline.add('job 1000-1 is queued')
+  timeline.add('compute.start tornade-1001-1-1')
+  const about = (...texts: string[]) => timeline.about(texts).map(({ what }) => what)
+
+  it('is of the jobs that are named, by themselves or by their runners', () => {
+    expect(about('job 1001-1 is not final')).toEqual(['compute.start tornade-1001-1-1'])
+    expect(about('the ticket of tornade-1000-1-2 is left')).toEqual(['job 1000-1 is queued'])
+  })
+
+  it('is of everything where nobody is named, and a month is nobody', () => {
+    expect(about('the gate booked 5 in 2026-11, and its runners cost 6')).toHaveLength(2)
+    expect(about()).toHaveLength(2)
   })
 })
 
@@ -178,6 +196,33 @@ describe('a system that breaks the promise', () => {
   })
 })
 
+describe('what outlives its runner', () => {
+  /** GitHub is asked to remove a registration no sooner than 20 minutes after somebody wanted that first. */
+  const slow: Variant = {
+    ports: (ports, _, world) => {
+      const removeRunner: typeof ports.github.removeRunner = async (scope, id) => {
+        const now = world().clock.now()
+        const first = wanted.get(id) ?? now
+        wanted.set(id, first)
+        return now - first < 20 * MINUTE ? 'busy' : ports.github.removeRunner(scope, id)
+      }
+      return { ...ports, github: proxy(ports.github, { removeRunner }) }
+    },
+  }
+  const wanted = new Map<number, number>()
+
+  it('is seen although it is gone when the world ends', async () => {
+    const promises = new Set<PromiseName>()
+    for (const seed of SEEDS.slice(0, 4)) {
+      wanted.clear()
+      expect(await play(seed, { faults: ['hung-runner', 'host-dies'] })).toMatchObject({ broken: [] })
+      const { broken } = await play(seed, { faults: ['hung-runner', 'host-dies'], variant: slow })
+      for (const { promise } of broken) promises.add(promise)
+    }
+    expect(promises).toContain('nothing-left')
+  })
+})
+
 describe('a cap that the gate does not know', () => {
   // Seeds in which many jobs come at once.
   it.each<[string, number, string, { limits?: { startsPerHour: null }; spend?: null }]>([
@@ -268,7 +313,9 @@ describe('tornade soak', () => {
     )
     const [, worlds] = stderr.match(/interrupted after (\d+) of 1000 worlds\n$/)!
     expect(Number(worlds)).toBeLessThan(10)
-    expect(stdout).toContain(`Interrupted: all promises were kept in ${worlds} worlds so far.\n`)
+    expect(stdout).toMatch(
+      new RegExp(`^Interrupted: all promises were kept in ${worlds} worlds? so far\\.$`, 'm'),
+    )
     expect(code).toBe(1)
     expect(process.listenerCount('SIGINT')).toBe(listeners)
   })
@@ -285,8 +332,21 @@ describe('tornade soak', () => {
     expect(Math.max(...stdout.split('\n').map(line => line.length))).toBeLessThanOrEqual(80)
   })
 
+  it('names them in one JSON document as well', async () => {
+    const { stdout } = await run('--list', '--json')
+    const { faults, promises } = JSON.parse(stdout)
+    expect(faults.map(({ name }: { name: string }) => name)).toEqual([...FAULTS.keys()])
+    expect(promises.map(({ name }: { name: string }) => name)).toEqual(Object.keys(PROMISES))
+  })
+
+  it('plays all seeds that are named, however they are', async () => {
+    const { stdout } = await run('--seed', '1', '--seed', '3,2', '--faults', 'delivery-doubled', '--json')
+    expect(JSON.parse(stdout).outcomes.map(({ seed }: { seed: number }) => seed)).toEqual([1, 3, 2])
+  })
+
   it.each([
     ['--seeds', 'many'],
+    ['--seeds', '2147483647'],
     ['--seeds', '0'],
     ['--faults', 'delivery-doubled,no-such-fault'],
     ['--seed', '1', '--fresh'],

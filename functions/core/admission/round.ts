@@ -1,4 +1,5 @@
 /** One decision over the gate: what is taken so far, what is left, and why somebody must wait. */
+import { ownOf } from '../own.ts'
 import type { DeferReason, Gate, Holder } from '../types.ts'
 import { enqueue, type LinePlace, lineOf, mapLine } from './lines.ts'
 import { counted, opensAt, recent, type SlotWindow, total } from './slots.ts'
@@ -349,8 +350,7 @@ export class Round {
   }
 
   #exception(repository: string): RepositoryLimits | undefined {
-    const { repositories = {} } = this.#limits
-    return Object.hasOwn(repositories, repository) ? repositories[repository] : undefined
+    return ownOf(this.#limits.repositories ?? {}, repository)
   }
 
   #repositoryRunners({ repository }: LinePlace): number {
