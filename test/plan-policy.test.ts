@@ -169,6 +169,13 @@ describe('a role', () => {
     expect(violation({ headBranch: 'main' }, { refs: ['refs/heads/*'] })).not.toBeNull()
   })
 
+  it('is for the default branch alone where tornade.yml names no refs', () => {
+    const onDefault = (headBranch: string) =>
+      roleViolation('deploy', { ...rule, refs: [] }, repository, { ...run, headBranch }, 'trunk')
+    expect(onDefault('trunk')).toBeNull()
+    expect(onDefault('main')).toBe('The role deploy may be used on refs/heads/trunk only.')
+  })
+
   it('is never for a fork, and a head repository that is gone counts as one', () => {
     const everything = { refs: [], events: ['push', 'pull_request', 'pull_request_target'] }
     for (const headRepositoryId of [8001, null]) {

@@ -80,6 +80,7 @@ const full = z.object({
     full_name: text.check(z.regex(/^[^/\s]+\/[^/\s]+$/, 'not owner/name')),
     private: z.optional(z.boolean()),
     allow_forking: optional(z.boolean()),
+    default_branch: optional(text),
     owner: z.object({ id }),
   }),
   installation: optional(z.object({ id })),
@@ -176,6 +177,10 @@ function jobRequest(payload: Payload, receivedAt: number): JobRequest {
     createdAt: parseTime(job.created_at) ?? parseTime(job.started_at) ?? receivedAt,
     // A payload does not say whose run it is, only that some repositories have no forks.
     mayBeFork: repository.private === false || repository.allow_forking !== false,
+    // Only who asks for a role, or for a preset that may hold one, needs it: it would be stored with every job.
+    ...(repository.default_branch && job.labels.some(label => /\b(?:role|size):/i.test(label))
+      ? { defaultBranch: clean(repository.default_branch) }
+      : {}),
   }
 }
 

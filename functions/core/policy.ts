@@ -30,6 +30,7 @@ export function roleViolation(
   rule: RoleRule,
   repository: RepositoryRef,
   run: RunFacts,
+  defaultBranch?: string,
 ): string | null {
   if (!rule.repositories.some(name => name.toLowerCase() === repository.name.toLowerCase())) {
     return `tornade.yml does not let ${repository.name} use the role ${role}.`
@@ -39,13 +40,15 @@ export function roleViolation(
   if (!events.includes(run.event))
     return `The role ${role} may not be used by ${run.event} runs, only by ${events.join(', ')}.`
   // GitHub's run object has a branch name, not a ref; a tag of the same name is told apart by the guard.
+  const own = defaultBranch === undefined ? [] : [`refs/heads/${defaultBranch}`]
+  const refs = rule.refs.length > 0 ? rule.refs : own
   if (
-    rule.refs.length > 0 &&
+    refs.length > 0 &&
     !ELSEWHERE.has(run.event) &&
-    !rule.refs.includes(`refs/heads/${run.headBranch}`) &&
-    !rule.refs.includes(`refs/tags/${run.headBranch}`)
+    !refs.includes(`refs/heads/${run.headBranch}`) &&
+    !refs.includes(`refs/tags/${run.headBranch}`)
   ) {
-    return `The role ${role} may be used on ${rule.refs.join(', ')} only.`
+    return `The role ${role} may be used on ${refs.join(', ')} only.`
   }
   return null
 }
@@ -76,7 +79,7 @@ export function runRefusal(
     return { code: 'fork', problem: forkProblem(request, run) }
   if (role === null) return null
   const message = run
-    ? roleViolation(role, roles[role]!, request.repository, run)
+    ? roleViolation(role, roles[role]!, request.repository, run, request.defaultBranch)
     : 'GitHub does not know the run of this job.'
   return message === null
     ? null

@@ -88,6 +88,8 @@ export interface JobRequest {
   readonly createdAt: number
   /** False where no run can be a fork's; what was written before this was known lacks it, and may be one's. */
   readonly mayBeFork: boolean
+  /** Of the repository; known of jobs that may ask for a role, and not of those that GitHub was asked about. */
+  readonly defaultBranch?: string
 }
 
 /** A `workflow_job` delivery, reduced to a fact about one job. */
