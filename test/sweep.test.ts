@@ -34,6 +34,15 @@ describe('a job', () => {
     expect(look({ jobs: [job()] }, 5 * MINUTE + 1)).toEqual([{ kind: 'queue-again', jobKey: '41-1' }])
   })
 
+  it('that was to have the runner of another, which is gone, gets one of its own', () => {
+    const paired = job({ runner: 'tornade-40-1-1' })
+    expect(look({ jobs: [paired] }, 5 * MINUTE + 1)).toEqual([
+      { kind: 'relaunch', jobKey: '41-1', after: 'tornade-40-1-1' },
+    ])
+    const coming = runner({ name: 'tornade-40-1-1', startedAt: at(20), for: '41-1' })
+    expect(look({ jobs: [paired], runners: [coming] }, 4 * MINUTE)).toEqual([])
+  })
+
   it('whose gate opened late is not late itself', () => {
     const opened = job({ gatedAt: T0, queuedAt: at(3600) })
     expect(look({ jobs: [opened] }, 3660)).toEqual([])

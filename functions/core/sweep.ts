@@ -83,7 +83,7 @@ function jobActions(job: Job, live: ReadonlyMap<string, Runner>, gate: Gate, now
   const runner = job.runner === null ? undefined : live.get(job.runner)
   // Of these only GitHub knows more (questions.ts).
   if (job.started || job.queuedAt === null) return []
-  if (!job.claim) {
+  if (!job.claim && job.runner === null) {
     // While GitHub asks to wait, its message comes again by itself.
     const isPaused = (gate.pauses.github ?? 0) > now
     return now - readySince(job) > STUCK_MS && !isPaused ? [{ kind: 'queue-again', jobKey: job.key }] : []
@@ -95,6 +95,11 @@ function jobActions(job: Job, live: ReadonlyMap<string, Runner>, gate: Gate, now
       ? [{ kind: 'relaunch', jobKey: job.key, after: job.runner }]
       : []
   }
+  // It never had a runner of its own: that of another job was meant for it, and is gone.
+  if (!job.claim)
+    return job.runner !== null && now - readySince(job) > STUCK_MS
+      ? [{ kind: 'relaunch', jobKey: job.key, after: job.runner }]
+      : []
   if (job.claim.leaseUntil > now) return []
   // Released because GitHub asked to wait (start.ts): its runner is only to be armed, once that is over.
   if (job.claim.leaseUntil === 0 && job.claim.runner === job.runner)
