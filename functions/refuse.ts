@@ -18,7 +18,8 @@ export async function refuse(
   problems: readonly Problem[],
 ): Promise<void> {
   const known = await ledger.jobs.get(request.key)
-  if (known && isFinal(known)) return
+  // One that runs is served, whatever a late delivery of it would have been told.
+  if (known && (isFinal(known) || known.started !== null)) return
   const scope = { repository: request.repository, installationId: request.installationId }
   await github.reportRefusal(scope, refusalReport(request, problems))
   if (code !== 'labels' || config.labelMistakes === 'cancel') await github.cancelRun(scope, request.runId)
