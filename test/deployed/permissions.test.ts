@@ -265,10 +265,10 @@ describe('the checker', () => {
       ),
     ).toEqual([`SweepRole.Scan dynamodb:Scan ${ledger}`])
     const index: Statement = {
-      Sid: 'Hour',
+      Sid: 'Owner',
       Effect,
       Action: 'dynamodb:Query',
-      Resource: `${ledger}/index/hour`,
+      Resource: `${ledger}/index/owner`,
     }
     expect(
       unused(
@@ -276,7 +276,7 @@ describe('the checker', () => {
         asked,
         SPARED,
       ),
-    ).toEqual([`SweepRole.Hour dynamodb:Query ${ledger}/index/hour`])
+    ).toEqual([`SweepRole.Owner dynamodb:Query ${ledger}/index/owner`])
   })
 
   it('finds a reason that is none any more', () => {
