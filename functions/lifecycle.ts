@@ -261,7 +261,9 @@ export function lifecycle(
 
   /** Off GitHub at once, so that it gets no job; stopped once no job can have slipped in. */
   async function letGo(runner: Runner): Promise<void> {
-    if ((await takeOff(runner)) === 'busy') return
+    const { repository, installationId } = runner.launch!
+    const answer = await github.removeRunner({ repository, installationId }, runner.registration!.id)
+    if (answer === 'busy') return
     let meantFor: string | null = null
     await update(ledger.runners, runner.name, current => {
       meantFor = current?.for ?? null
@@ -270,12 +272,6 @@ export function lifecycle(
     await stopLater(runner.name, LISTENER_GRACE_SECONDS)
     // Somebody may have been given it meanwhile.
     if (meantFor !== null) await recover(meantFor, runner.name, 'retry')
-  }
-
-  async function takeOff(runner: Runner): Promise<'removed' | 'gone' | 'busy'> {
-    if (!runner.registration) return deregister(ports, runner)
-    const { repository, installationId } = runner.launch!
-    return github.removeRunner({ repository, installationId }, runner.registration.id)
   }
 
   async function stopLater(runner: string, seconds: number): Promise<void> {

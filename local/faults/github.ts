@@ -1,8 +1,14 @@
 /** GitHub's API: what it refuses, what it takes its time for, and what it fails at. */
 import { TornadeError } from '../../functions/core/errors.ts'
+import type { GitHub, Ports } from '../../functions/ports.ts'
 import { guarded, proxy } from '../around.ts'
 import { called } from './calls.ts'
 import type { Fault } from './fault.ts'
+
+/** Ports with some calls of GitHub replaced. */
+function withGitHub(replaced: (github: GitHub) => Partial<GitHub>): (ports: Ports) => Ports {
+  return ports => ({ ...ports, github: proxy(ports.github, replaced(ports.github)) })
+}
 
 export const GITHUB_FAULTS: readonly Fault[] = [
   {
@@ -10,15 +16,12 @@ export const GITHUB_FAULTS: readonly Fault[] = [
     about: 'GitHub answers 409 to a JIT config: it registered the runner for a call whose answer was lost.',
     share: [0.03, 0.2],
     seams: ({ hit }) => ({
-      ports: ports => ({
-        ...ports,
-        github: proxy(ports.github, {
-          createJitConfig: async (scope, name, labels) => {
-            if (hit(() => `JIT config of ${name}`)) await ports.github.createJitConfig(scope, name, labels)
-            return ports.github.createJitConfig(scope, name, labels)
-          },
-        }),
-      }),
+      ports: withGitHub(github => ({
+        createJitConfig: async (scope, name, labels) => {
+          if (hit(() => `JIT config of ${name}`)) await github.createJitConfig(scope, name, labels)
+          return github.createJitConfig(scope, name, labels)
+        },
+      })),
     }),
   },
   {
@@ -26,15 +29,12 @@ export const GITHUB_FAULTS: readonly Fault[] = [
     about: 'GitHub answers 422 to a JIT config.',
     share: [0.01, 0.05],
     seams: ({ hit }) => ({
-      ports: ports => ({
-        ...ports,
-        github: proxy(ports.github, {
-          createJitConfig: async (scope, name, labels) =>
-            hit(() => `JIT config of ${name}`)
-              ? { outcome: 'failed', message: 'Validation Failed' }
-              : ports.github.createJitConfig(scope, name, labels),
-        }),
-      }),
+      ports: withGitHub(github => ({
+        createJitConfig: async (scope, name, labels) =>
+          hit(() => `JIT config of ${name}`)
+            ? { outcome: 'failed', message: 'Validation Failed' }
+            : github.createJitConfig(scope, name, labels),
+      })),
     }),
   },
   {
@@ -42,16 +42,13 @@ export const GITHUB_FAULTS: readonly Fault[] = [
     about: 'The listener cannot use its JIT config any more when it has it.',
     share: [0.03, 0.2],
     seams: ({ hit }) => ({
-      ports: ports => ({
-        ...ports,
-        github: proxy(ports.github, {
-          createJitConfig: async (scope, name, labels) => {
-            const answer = await ports.github.createJitConfig(scope, name, labels)
-            if (answer.outcome !== 'created' || !hit(() => `JIT config of ${name}`)) return answer
-            return { ...answer, encodedJitConfig: `${answer.encodedJitConfig.slice(0, -8)}expired=` }
-          },
-        }),
-      }),
+      ports: withGitHub(github => ({
+        createJitConfig: async (scope, name, labels) => {
+          const answer = await github.createJitConfig(scope, name, labels)
+          if (answer.outcome !== 'created' || !hit(() => `JIT config of ${name}`)) return answer
+          return { ...answer, encodedJitConfig: `${answer.encodedJitConfig.slice(0, -8)}expired=` }
+        },
+      })),
     }),
   },
   {
@@ -86,13 +83,10 @@ export const GITHUB_FAULTS: readonly Fault[] = [
     about: 'GitHub answers 422 to the removal of a runner that it takes for busy.',
     share: [0.05, 0.4],
     seams: ({ hit }) => ({
-      ports: ports => ({
-        ...ports,
-        github: proxy(ports.github, {
-          removeRunner: async (scope, runnerId) =>
-            hit(() => `removal of runner ${runnerId}`) ? 'busy' : ports.github.removeRunner(scope, runnerId),
-        }),
-      }),
+      ports: withGitHub(github => ({
+        removeRunner: async (scope, runnerId) =>
+          hit(() => `removal of runner ${runnerId}`) ? 'busy' : github.removeRunner(scope, runnerId),
+      })),
     }),
   },
 ]
