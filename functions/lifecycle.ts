@@ -43,6 +43,7 @@ import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
 import { deregister } from './registration.ts'
 import { askForRerun, noteLoss } from './rerun.ts'
+import { stopRunner } from './stop.ts'
 import { changeGate, update } from './update.ts'
 
 interface Freed {
@@ -288,12 +289,7 @@ export function lifecycle(
     if (runner.providerId === null) return
     // One that was never armed has no ticket, and so can have no job; its registration may exist all the same.
     if (!runner.registration && (await deregister(ports, runner)) === 'busy') return
-    await compute.stop(runner.providerId, 'no job needs this runner')
-    await update(
-      ledger.runners,
-      name,
-      current => current && { ...current, stopRequestedAt: current.stopRequestedAt ?? clock.now() },
-    )
+    await stopRunner(ports, name, runner.providerId, 'no job needs this runner')
   }
 
   /** Whoever starts it may yet register it: then it must not stay. */

@@ -17,6 +17,7 @@ import { errorFields, type Invocation } from './lambda.ts'
 import { fillPools, homeOf } from './pools.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
+import { stopRunner } from './stop.ts'
 import { askAround } from './sweep-github.ts'
 import { findOrphans, reconcile } from './sweep-runners.ts'
 import { changeGate, update } from './update.ts'
@@ -49,7 +50,7 @@ export interface Round {
 }
 
 export function sweep(ports: SweepPorts, config: Config): (invocation: Invocation) => Promise<void> {
-  const { clock, compute, ledger, log, queue } = ports
+  const { clock, ledger, log, queue } = ports
 
   return async invocation => {
     const [jobs, runners, gate, reruns, memory] = await Promise.all([
@@ -135,13 +136,7 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
       case 'clean-up':
         return eventsQueue({ kind: 'clean-up', runner: action.runner })
       case 'stop':
-        await compute.stop(action.providerId, action.reason)
-        await update(
-          ledger.runners,
-          action.runner,
-          current => current && { ...current, stopRequestedAt: current.stopRequestedAt ?? clock.now() },
-        )
-        return
+        return stopRunner(ports, action.runner, action.providerId, action.reason)
     }
   }
 
