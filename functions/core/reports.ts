@@ -5,7 +5,10 @@
  * A runner is booked whole at the moment of its stop, and with it the job that it ran: a job that began before
  * midnight belongs to the day on which its runner stopped. What has not stopped has no cost yet.
  */
+import type { Cell, ComputeKind, Happenings, StartTimes, Sums } from './rollups.ts'
 import type { Job, PriceBasis, Runner, RunnerCost, RunnerShape } from './types.ts'
+
+export type { ComputeKind }
 
 /** US dollars with six decimals. */
 export interface Totals {
@@ -27,7 +30,6 @@ export interface RepositoryTotals extends Totals {
   /** Jobs that ran on these runners. */
   readonly jobs: number
 }
-export type ComputeKind = 'fargate' | 'fargate-spot' | 'codebuild'
 export interface ComputeTotals extends Totals {
   readonly compute: ComputeKind
   readonly runners: number
@@ -47,6 +49,37 @@ export interface Summary {
 export interface Period {
   readonly from: number
   readonly to: number
+}
+
+/** A period as its roll-ups have it. */
+export interface Report {
+  /** Whole hours, as they were asked for or around them. */
+  readonly period: Period
+  /** When the oldest of its roll-ups that may still change was computed; null when there is none at all. */
+  readonly computedAt: number | null
+  readonly sums: Sums
+  readonly happened: Happenings
+  readonly starts: StartTimes
+  /** Every UTC day of the period, oldest first. */
+  readonly days: readonly ReportDay[]
+  /** Dearest first. */
+  readonly byRepository: readonly (ReportRow & Pick<Cell, 'repository'>)[]
+  readonly byWorkflow: readonly (ReportRow & Pick<Cell, 'repository' | 'workflow'>)[]
+  readonly byRole: readonly (ReportRow & Pick<Cell, 'role'>)[]
+  readonly byCompute: readonly (ReportRow & Pick<Cell, 'compute'>)[]
+}
+export interface ReportDay {
+  /** YYYY-MM-DD */
+  readonly day: string
+  readonly sums: Sums
+  readonly byCompute: Readonly<Partial<Record<ComputeKind, Sums>>>
+  readonly happened: Happenings
+  readonly starts: StartTimes
+}
+export interface ReportRow {
+  readonly sums: Sums
+  /** Micro-dollars of each day of the period. */
+  readonly daily: readonly number[]
 }
 
 const MICRO_PER_USD = 1_000_000
