@@ -47,6 +47,32 @@ const byRepository = <T extends z.ZodType>(value: T) =>
     )
   })
 
+/** https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html */
+const ECR_NAME = '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*'
+const ECR = `(\\d{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com/(${ECR_NAME})`
+const IMAGE = new RegExp(`^${ECR}@sha256:[0-9a-f]{64}$`)
+const TAGGED_IMAGE = new RegExp(`^${ECR}(?::(\\w[\\w.-]{0,127}))?$`)
+const NO_DIGEST = 'write an image in ECR by its digest, ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:…'
+
+const image = z.string().regex(IMAGE, {
+  error: ({ input }) => {
+    const [, account, region, repository, tag = 'latest'] = TAGGED_IMAGE.exec(String(input)) ?? []
+    if (account === undefined) return NO_DIGEST
+    const of = `--registry-id ${account} --region ${region} --repository-name ${repository}`
+    return `a tag can be moved: write NAME@ and what this tells: aws ecr describe-images ${of} --image-ids imageTag=${tag} --query 'imageDetails[0].imageDigest'`
+  },
+})
+const images = z.union(
+  [
+    image.transform(both => ({ x64: both, arm64: both })),
+    z
+      .strictObject({ x64: image, arm64: image })
+      .partial()
+      .refine(own => 'x64' in own || 'arm64' in own, 'name x64, arm64 or both'),
+  ],
+  `${NO_DIGEST}, or { x64: …, arm64: … } of such`,
+)
+
 const schedule = z.string().transform((text, context): Schedule => {
   const read = readSchedule(text)
   if (typeof read !== 'string') return read
@@ -62,7 +88,7 @@ const file = z.strictObject({
     .optional(),
   owners: z.record(z.string().regex(/^[\w-]{1,39}$/, 'a GitHub login'), count).optional(),
   sizes: z.record(name, z.array(z.string()).min(1)).optional(),
-  images: z.record(name, z.string().min(1)).optional(),
+  images: z.record(name, images).optional(),
   roles: z
     .record(
       name,
@@ -263,7 +289,7 @@ function compile(data: z.output<typeof file>): Config {
     region: data.region ?? base.region,
     owners: data.owners ?? base.owners,
     sizes: data.sizes ?? base.sizes,
-    images: data.images ?? base.images,
+    images: mapValues(data.images ?? {}, ({ x64, arm64 }) => defined({ x64, arm64 })),
     roles: data.roles ? roles(data.roles) : base.roles,
     limits: {
       runners: limits?.runners ?? base.limits.runners,

@@ -6,7 +6,7 @@ import type { AdmissionLimits, SpendLimits } from './core/admission.ts'
 import { DEFAULT_RULES, type LabelRules } from './core/labels.ts'
 import { ownOf } from './core/own.ts'
 import type { Pool } from './core/pools.ts'
-import type { Fallback } from './core/types.ts'
+import type { Arch, Fallback } from './core/types.ts'
 
 export interface RolePolicy {
   /** owner/name of the repositories that may use the role. */
@@ -20,6 +20,9 @@ export interface RolePolicy {
   /** Runners with the role at the same time; no limit where nothing is said. */
   readonly runners?: number
 }
+
+/** Of one name: the image of each architecture that there is. */
+export type Images = Readonly<Partial<Record<Arch, string>>>
 
 /** What holds for one repository instead of `limits`. */
 export interface RepositoryException {
@@ -37,7 +40,8 @@ export interface Config {
   /** Login → numeric id of the accounts that may start runners; null means any, which only the local stack allows. */
   readonly owners: Readonly<Record<string, number>> | null
   readonly sizes: Readonly<Record<string, readonly string[]>>
-  readonly images: Readonly<Record<string, string>>
+  /** Runner images beside the standard one, in ECR and by digest. */
+  readonly images: Readonly<Record<string, Images>>
   readonly roles: Readonly<Record<string, RolePolicy>>
   readonly limits: {
     readonly runners: number
@@ -126,11 +130,15 @@ export function labelRules(
     marker: config.marker,
     sizes: new Map(Object.entries(config.sizes)),
     roles: new Set(Object.keys(config.roles)),
-    images: new Set(Object.keys(config.images)),
+    images: new Map(Object.entries(config.images).map(([name, own]) => [name, architecturesOf(own)])),
     notBuilt: true,
     longestMinutes: config.runner.lifeMinutes,
     limits: limits ? sizeLimits(config, repository) : null,
   }
+}
+
+function architecturesOf(images: Images): readonly Arch[] {
+  return (['x64', 'arm64'] as const).filter(arch => images[arch] !== undefined)
 }
 
 function sizeLimits(config: Config, repository: string | undefined): NonNullable<LabelRules['limits']> {

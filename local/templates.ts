@@ -1,8 +1,10 @@
 /**
  * Loads serverless.yml, with the files that it includes and the variables of Serverless worked out: ${file(path)},
- * ${self:address}, ${param:name} and ${sls:stage}. It remembers what came from which file, so that a fault names the place in the
+ * ${self:address}, ${param:name} and ${sls:stage}, this one within others too. Of several files, as in ${file(a), file(b)}, the
+ * first counts that is there. It remembers what came from which file, so that a fault names the place in the
  * file that a person has to open.
  */
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join, normalize } from 'node:path'
 import { parseDocument } from 'yaml'
@@ -46,6 +48,8 @@ const MAIN = 'serverless.yml'
  * ${!aws:userid}) is left for CloudFormation's Fn::Sub, by Serverless as well.
  */
 const VARIABLE = /\$\{(?![A-Z!])([^{}]*)\}/g
+/** Known before anything else, so that it may stand within other variables. */
+const STAGE = /\$\{sls:stage\}/g
 const VARIABLE_ALONE = /^\$\{(?![A-Z!])([^{}]*)\}$/
 /** self:address, or file(path) and file(path):address, or param:name */
 const EXPRESSION = /^(?:self:([\w.-]+)|file\(([^()]+)\)(?::([\w.-]+))?|param:(\w+))$/
@@ -121,6 +125,10 @@ class Loader {
   }
 
   async #resolveText(text: string, where: string, open: readonly string[]): Promise<unknown> {
+    return this.#resolveFlat(text.replaceAll(STAGE, this.#stage), where, open)
+  }
+
+  async #resolveFlat(text: string, where: string, open: readonly string[]): Promise<unknown> {
     const alone = VARIABLE_ALONE.exec(text)?.[1]
     if (alone !== undefined) return this.#variable(alone, where, open)
     let resolved = ''
@@ -139,8 +147,8 @@ class Loader {
   }
 
   async #variable(expression: string, where: string, open: readonly string[]): Promise<unknown> {
-    if (expression === 'sls:stage') return this.#stage
-    const [known, selfAddress, file, fileAddress, param] = EXPRESSION.exec(expression) ?? []
+    const source = await this.#firstThere(expression.split(/, */))
+    const [known, selfAddress, file, fileAddress, param] = EXPRESSION.exec(source) ?? []
     if (known === undefined || (file !== undefined && !isInside(file))) {
       this.#faults.add(where, `the local stack does not know the variable \${${expression}}`)
     } else if (open.includes(expression)) {
@@ -152,6 +160,15 @@ class Loader {
       return this.#resolve(value, where, [...open, expression])
     }
     return ''
+  }
+
+  /** The last where there is none of the files before it; all of them where one is no file. */
+  async #firstThere(sources: readonly string[]): Promise<string> {
+    const files = sources.map(source => EXPRESSION.exec(source)?.[2])
+    if (sources.length > 1 && files.includes(undefined)) return sources.join()
+    for (const [index, file] of files.slice(0, -1).entries())
+      if (isInside(file!) && existsSync(join(this.#root, file!))) return sources[index]!
+    return sources.at(-1)!
   }
 
   /** What `params` says for this stage, else for all: https://github.com/oss-serverless/osls/blob/4.x/docs/guides/parameters.md */

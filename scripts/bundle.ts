@@ -8,6 +8,7 @@ import { type BuildFailure, type BuildResult, build, type OutputFile } from 'esb
 import type { Config } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { readWiring } from '../local/wiring.ts'
+import { imageResources } from './images.ts'
 import { type ZipEntry, zip } from './zip.ts'
 
 export interface Bundle {
@@ -62,6 +63,7 @@ export async function bundle({
 
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, 'images.json'), JSON.stringify(await imageResources(root, config.images)))
   const settings: ZipEntry = { path: 'tornade.json', bytes: Buffer.from(JSON.stringify(config)) }
   return Promise.all(
     entries.map(async ({ name, module, exported }): Promise<Bundle> => {

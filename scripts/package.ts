@@ -12,6 +12,7 @@ import { type CheckedConfig, checkConfigFile, invalid, type LoadedConfig } from 
 import { TornadeError } from '../functions/core/errors.ts'
 import { guardPolicy, LONGEST_POLICY, policyLength } from '../functions/core/guard.ts'
 import { bundle } from './bundle.ts'
+import { ecrImage } from './images.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -43,8 +44,8 @@ const TWO_ZONES: ReadonlySet<string> = new Set(['us-west-1'])
 
 /** The role of a job is tornade-STAGE-NAME; names of roles have 64 characters, and NAME up to 40. */
 const LONGEST_STAGE = 15
-/** What such a stage has would be called like the drafts and the image builds of the stage without this end. */
-const STAGE_END = /-(?:draft|image-x64|image-arm64)$/
+/** What such a stage has would be called like drafts, image builds and images of the stage without this end. */
+const STAGE_END = /-(?:draft$|image(?:-|$).*)/
 
 /** Why a stage cannot be deployed; null when it can. */
 export function stageFault(stage: string): string | null {
@@ -53,7 +54,7 @@ export function stageFault(stage: string): string | null {
     return `the stage ${name}: a stage is at most ${LONGEST_STAGE} of a-z, 0-9 and -, begins with a letter and does not end with -`
   const [end] = STAGE_END.exec(stage) ?? []
   if (end === undefined) return null
-  return `the stage ${name}: what the stage ${stage.slice(0, -end.length)} has is called so; a stage does not end with ${end}`
+  return `the stage ${name}: what the stage ${stage.slice(0, -end.length)} has is called so; a stage has no ${/^-[a-z]+/.exec(end)![0]} in its name`
 }
 
 /** Why a tornade.yml cannot be deployed, beside the faults that it has anywhere. */
@@ -74,8 +75,7 @@ export function deploymentFaults(
   if (OTHER_PARTITION.test(region))
     faults.push(`${shown}: region: ${region} is not served: China and GovCloud have an IAM of their own`)
   else if (!REGIONS.has(region)) faults.push(`${shown}: region: AWS has no region ${region}`)
-  if (Object.keys(config.images).length > 0)
-    faults.push(`${shown}: images: not built yet, every runner has the standard image; leave them out`)
+  if (!unsound.has('region')) faults.push(...farImages(config).map(fault => `${shown}: ${fault}`))
   for (const role of Object.keys(roles)) {
     const length = policyLength(guardPolicy({ repositoryId: Number.MAX_SAFE_INTEGER, role }, config))
     if (length > LONGEST_POLICY)
@@ -93,6 +93,16 @@ function strangers({ owners, roles }: LoadedConfig['config']): string[] {
     repositories
       .filter(name => !logins.has(name.split('/')[0]!.toLowerCase()))
       .map(name => `roles.${role}.repositories: ${name} is of nobody among owners, and starts no runner`),
+  )
+}
+
+/** Images that every runner would pull from another region, at the price of that. */
+function farImages({ images, region }: LoadedConfig['config']): string[] {
+  return Object.entries(images).flatMap(([name, own]) =>
+    [...new Set(Object.values(own))].flatMap(image => {
+      const { region: there } = ecrImage(image)
+      return there === region ? [] : [`images.${name}: lies in ${there}: let ECR replicate it to ${region}`]
+    }),
   )
 }
 

@@ -412,6 +412,83 @@ spend: { onCap: warn }
     expect(parseConfig('owners: { constructor: 5 }', 't').config.owners).toEqual({ constructor: 5 })
   })
 
+  test('an image is in ECR, and pinned', () => {
+    const digest = `sha256:${'0123456789abcdef'.repeat(4)}`
+    const ecr = '123456789012.dkr.ecr.eu-west-1.amazonaws.com'
+    const shape = /^images\.node(\.x64)?: write an image in ECR by its digest, ACCOUNT\.dkr\.ecr\./
+    for (const bad of [
+      'node',
+      `node@${digest}`,
+      `ghcr.io/acme/node@${digest}`,
+      `${ecr}/node@sha256:abc`,
+      `${ecr}/node@${digest.toUpperCase()}`,
+      `${ecr}/node:22@${digest}`,
+      `${ecr}/Node@${digest}`,
+      `${ecr}/../node@${digest}`,
+      `${ecr}/node*@${digest}`,
+      `${ecr}/\${AWS::Region}@${digest}`,
+      `${ecr}.evil.example/node@${digest}`,
+      `123.dkr.ecr.eu-west-1.amazonaws.com/node@${digest}`,
+      `${ecr}/${'a-'.repeat(20_000)}@${digest}`,
+      '',
+    ])
+      for (const text of [bad, { x64: bad }])
+        expect(faultsOf(JSON.stringify({ images: { node: text } })), bad).toEqual([
+          expect.stringMatching(shape),
+        ])
+    expect(faultsOf('images: { node: {} }')).toEqual(['images.node: name x64, arm64 or both'])
+    expect(faultsOf(`images: { node: { x86: ${ecr}/node@${digest}, x64: ${ecr}/node@${digest} } }`)).toEqual([
+      'images.node.x86: unknown key',
+    ])
+    expect(faultsOf(`images: { "no/de": ${ecr}/node@${digest} }`)).toEqual([
+      expect.stringMatching(/^images\.no\/de: a name is/),
+    ])
+  })
+
+  test('an image by its tag is told how to find the digest', () => {
+    const ecr = '123456789012.dkr.ecr.eu-west-1.amazonaws.com'
+    for (const [written, tag] of [
+      [`${ecr}/team/node:22`, '22'],
+      [`${ecr}/team/node`, 'latest'],
+    ])
+      expect(faultsOf(`images: { node: { arm64: '${written}' } }`)).toEqual([
+        'images.node.arm64: a tag can be moved: write NAME@ and what this tells: aws ecr describe-images ' +
+          `--registry-id 123456789012 --region eu-west-1 --repository-name team/node --image-ids imageTag=${tag} ` +
+          `--query 'imageDetails[0].imageDigest'`,
+      ])
+  })
+
+  test('an image is one for both architectures, or one for each', () => {
+    const [one, other] = ['a', 'b'].map(
+      letter => `123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/node@sha256:${letter.repeat(64)}`,
+    )
+    const text = `images: { node: '${one}', own: { arm64: '${other}', x64: '${one}' }, constructor: { arm64: '${other}' } }`
+    const { config } = parseConfig(text, 't')
+    expect(config.images).toEqual({
+      node: { x64: one, arm64: one },
+      own: { x64: one, arm64: other },
+      constructor: { arm64: other },
+    })
+    const rules = labelRules(config, { limits: true })
+    expect(readLabels(['tornade', 'image:constructor', 'arm64'], rules)).toMatchObject({
+      spec: { image: 'constructor', arch: 'arm64' },
+    })
+    expect(readLabels(['tornade', 'image:constructor'], rules).outcome).toBe('problems')
+  })
+
+  test('a pool or a preset for an architecture that its image does not have is a fault of the file', () => {
+    const image = `123456789012.dkr.ecr.eu-west-1.amazonaws.com/mobile@sha256:${'c'.repeat(64)}`
+    const text = `images: { mobile: { arm64: '${image}' } }
+sizes: { phone: [image:mobile], tablet: [image:mobile, arm64] }
+pools: [{ runsOn: tornade/image:mobile/x64, repository: acme/app, size: 1 }]`
+    expect(faultsOf(text)).toEqual([
+      'pools.0.runsOn: x64: tornade.yml has `image:mobile` for `arm64` only.',
+      expect.stringMatching(
+        /^sizes\.phone: .* `image:mobile` \(of `size:phone`\) for `arm64` only: add `arm64`\.$/,
+      ),
+    ])
+  })
+
   test('a preset that no job could use is a fault of the file', () => {
     const faults = faultsOf(
       'sizes: { odd: [5cpu], big: [16cpu], nested: [size:odd], ok: [4cpu] }\nlimits: { cpu: 8 }',

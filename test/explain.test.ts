@@ -5,11 +5,13 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { explain } from '../cli/explain.ts'
 
+const MOBILE = `123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/mobile@sha256:${'a'.repeat(64)}`
 const TORNADE_YML = `
 region: ap-northeast-1
 sizes: { large: [8cpu, 32gb] }
 roles:
   deploy: { repositories: [acme/app] }
+images: { mobile: { arm64: '${MOBILE}' } }
 limits: { cpu: 16, memory: 64gb, disk: 100gb }
 `
 
@@ -114,6 +116,21 @@ describe('labels that can be served', () => {
   test('the region is that of tornade.yml unless another is asked for', async () => {
     expect((await json(deployed, 'tornade')).answer.price.region).toBe('ap-northeast-1')
     expect((await json(deployed, 'tornade', '--region', 'eu-west-1')).answer.price.region).toBe('eu-west-1')
+  })
+})
+
+describe('an image of tornade.yml', () => {
+  test('is part of the spec', async () => {
+    const { code, answer } = await json(deployed, 'tornade', 'arm64', 'image:mobile')
+    expect(code).toBe(0)
+    expect(answer.spec).toMatchObject({ arch: 'arm64', image: 'mobile' })
+    expect((await run(deployed, 'tornade', 'arm64', 'image:mobile')).stdout).toMatch(/^ *image +mobile$/m)
+  })
+
+  test('that is not there for the architecture is a problem', async () => {
+    const { code, answer } = await json(deployed, 'tornade/image:mobile')
+    expect(code).toBe(1)
+    expect(answer.problems).toMatchObject([{ label: 'image:mobile', suggestion: null }])
   })
 })
 

@@ -22,7 +22,10 @@ const RULES: LabelRules = {
     ['task', ['fargate', '1cpu']],
   ]),
   roles: new Set(['deploy', 'release']),
-  images: new Set(['android']),
+  images: new Map([
+    ['android', ['x64', 'arm64']],
+    ['mobile', ['arm64']],
+  ]),
 }
 
 const DEFAULT_SPEC: Spec = {
@@ -187,7 +190,16 @@ describe('neither order, case nor spelling change what is read', () => {
       'timeout:x',
       'timeout:3m',
     ],
-    ...['role:deploy', 'role:release', 'role:depoly', 'role:__proto__', 'role:', 'image:android', 'image:x'],
+    ...[
+      'role:deploy',
+      'role:release',
+      'role:depoly',
+      'role:__proto__',
+      'role:',
+      'image:android',
+      'image:mobile',
+      'image:x',
+    ],
     ...['size:large', 'size:cheap', 'size:builder', 'size:task', 'size:lareg', 'size:constructor'],
     ...[
       'amr64',
@@ -511,6 +523,52 @@ describe('names of tornade.yml', () => {
   })
 })
 
+describe('an image of tornade.yml', () => {
+  test.each([
+    ['image:android', 'x64'],
+    ['image:android arm64', 'arm64'],
+    ['image:mobile arm64', 'arm64'],
+    ['image:mobile arm64 docker', 'arm64'],
+    ['size:mobile', 'arm64'],
+  ] as const)('is there for %s', (parts, arch) => {
+    const rules = { ...RULES, sizes: new Map([['mobile', ['image:mobile', 'arm64']]]) }
+    expect(specOf(parts, rules)).toMatchObject({ arch, image: /android|mobile/.exec(parts)![0] })
+  })
+
+  test('is a problem for an architecture that it does not have, which names the one that it has', () => {
+    expect(problemsOf('image:mobile x64')).toEqual([
+      {
+        label: 'x64',
+        message: 'tornade.yml has `image:mobile` for `arm64` only.',
+        suggestion: 'arm64',
+      },
+    ])
+    expect(problemsOf('image:mobile')).toEqual([
+      {
+        label: 'image:mobile',
+        message: 'tornade.yml has `image:mobile` for `arm64` only: add `arm64`.',
+        suggestion: null,
+      },
+    ])
+    // Nobody knows which was meant.
+    expect(hintsOf('image:mobile x64 arm64')).toEqual([['x64', 'arm64']])
+  })
+
+  test('does not go into a preset that has not its architecture', () => {
+    const rules = { ...RULES, sizes: new Map([['mobile', ['image:mobile', '4cpu']]]) }
+    expect(problemsOf('size:mobile arm64', rules)).toMatchObject([
+      { label: 'size:mobile', message: expect.stringMatching(/ for `arm64` only: add `arm64`\.$/) },
+    ])
+    const whole = { ...RULES, sizes: new Map([['mobile', ['image:mobile', 'arm64']]]) }
+    expect(hintsOf('size:mobile x64', whole)).toEqual([['x64', 'arm64']])
+    expect(specOf('size:mobile x64 image:android', whole)).toMatchObject({ arch: 'x64', image: 'android' })
+  })
+
+  test('is one', () => {
+    expect(hintsOf('image:android image:mobile arm64')).toEqual([['image:mobile', 'image:android']])
+  })
+})
+
 describe('presets', () => {
   test('stand for their parts', () => {
     expect(specOf('size:large')).toEqual(specOf('8cpu 32gb'))
@@ -648,7 +706,7 @@ describe('a printed spec', () => {
     diskGiB: fc.oneof(fc.constant(20), fc.integer({ min: 21, max: 200 })),
     build: fc.boolean(),
     role: fc.constantFrom(null, ...RULES.roles),
-    image: fc.constantFrom(null, ...RULES.images),
+    image: fc.constantFrom(null, 'android'),
     timeoutMinutes: fc.integer({ min: 5, max: 360 }),
   }
   const fargate = fc.constantFrom(...FARGATE_SIZES).chain(({ cpu, memoryGiB }) =>
@@ -708,22 +766,13 @@ describe('what is not built yet', () => {
 
   test.each([
     ['build', [['build', 'docker']]],
-    ['image:android', [['image:android', null]]],
-    [
-      'build image:android spot',
-      [
-        ['image:android', null],
-        ['build', 'docker'],
-      ],
-    ],
-    ['docker image:android', [['image:android', null]]],
-    ['image:of-nobody', [['image:of-nobody', null]]],
+    ['build image:android spot', [['build', 'docker']]],
   ])('%s is a mistake', (parts, hints) => {
     expect(hintsOf(parts, rules)).toEqual(hints)
     for (const { message } of problemsOf(parts, rules)) expect(message).toMatch(/yet.*later version/)
   })
 
-  test.each(['docker build', 'codebuild build', 'docker'])('%s is none', parts => {
+  test.each(['docker build', 'codebuild build image:android', 'image:android'])('%s is none', parts => {
     expect(problemsOf(parts, rules)).toEqual([])
   })
 })
@@ -745,6 +794,7 @@ describe('docs/labels.md', () => {
         notBuilt: true,
         sizes: new Map([['large', ['8cpu', '32gb']]]),
         roles: new Set(['deploy']),
+        images: new Map([['mobile', ['arm64']]]),
       }
       expect(problemsOf(parts!.replaceAll(',', ''), rules)).toEqual([{ label, message, suggestion: use }])
     },

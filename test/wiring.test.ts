@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TornadeError } from '../functions/core/errors.ts'
 import { matchesPattern, type Pattern, readWiring, type Wiring } from '../local/wiring.ts'
+import { imageResources } from '../scripts/images.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const FILES = ['serverless.yml', ...(await readdir(join(ROOT, 'infra'))).map(name => `infra/${name}`)]
@@ -283,8 +284,13 @@ describe('what the local stack does not know', () => {
     ],
     [
       'a variable within a variable',
-      { 'serverless.yml': ['service: tornade', `service: tornade\ncustom: \${self:by.\${sls:stage}}`] },
-      `custom: the local stack does not know variables within variables: \${self:by.\${sls:stage}}`,
+      {
+        'serverless.yml': [
+          'service: tornade',
+          `service: tornade\nframeworkVersion: \${self:by.\${self:service}}`,
+        ],
+      },
+      `frameworkVersion: the local stack does not know variables within variables: \${self:by.\${self:service}}`,
     ],
     [
       'a file outside the project',
@@ -491,14 +497,40 @@ describe('variables', () => {
   it('take values of any kind, from this file or another, with variables of their own', async () => {
     const text = await readFile(join(ROOT, 'serverless.yml'), 'utf8')
     const { functions } = await readEdited({
-      'serverless.yml': `${text.replace('memorySize: 512', `memorySize: \${self:custom.memory}`)}
-custom:
-  memory: \${file(more.yml):memory}
-`,
+      'serverless.yml': text
+        .replace('memorySize: 512', `memorySize: \${self:custom.memory}`)
+        .replace('custom:\n', `custom:\n  memory: \${file(more.yml):memory}\n`),
       'more.yml': `memory: \${file(most.yml)}`,
       'most.yml': '256',
     })
     expect(functions[0]!.memoryMb).toBe(256)
+  })
+
+  it('take of several files the first that is there, whose name may have the stage in it', async () => {
+    const memory = `\${file(made/\${sls:stage}.yml), file(kept.yml)}`
+    const edits: Edits = { 'serverless.yml': ['memorySize: 512', `memorySize: ${memory}`], 'kept.yml': '256' }
+    expect((await readEdited(edits)).functions[0]!.memoryMb).toBe(256)
+    expect((await readEdited({ ...edits, 'made/dev.yml': '128' })).functions[0]!.memoryMb).toBe(128)
+    expect((await readEdited({ ...edits, 'made/blue.yml': '128' })).functions[0]!.memoryMb).toBe(256)
+  })
+})
+
+describe('images of tornade.yml', () => {
+  const made = (Resources: unknown): Edits => ({
+    '.tornade/package/dev/images.json': JSON.stringify({ Resources, repositories: [] }),
+  })
+
+  it('change nothing here, once they are packaged', async () => {
+    const image = `123456789012.dkr.ecr.eu-west-1.amazonaws.com/node@sha256:${'a'.repeat(64)}`
+    const { Resources } = await imageResources(ROOT, { node: { x64: image, arm64: image } })
+    expect(Object.keys(Resources)).toHaveLength(2)
+    expect(await readEdited(made(Resources))).toEqual(await readEdited({}))
+  })
+
+  it('are no way in for what the local stack does not know', async () => {
+    expect(await faults(made({ Pipe: { Type: 'AWS::Pipes::Pipe' } }))).toEqual([
+      expect.stringMatching(/Resources\.Pipe\.Type: the local stack does not know AWS::Pipes::Pipe$/),
+    ])
   })
 })
 

@@ -67,7 +67,7 @@ export class CodeBuild implements Compute {
       return failed(
         'permanent',
         `This deployment has no CodeBuild image for ${key}.`,
-        imageAdvice(request.shape.arch),
+        imageAdvice(request.shape.arch, request.image),
       )
     const command = new StartBuildCommand(this.#input(request, role, image))
     const answer = await attempt(command, () => this.#client.send(command))

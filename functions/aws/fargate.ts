@@ -16,7 +16,7 @@ import {
 import { DISK } from '../core/sizes.ts'
 import { stopReason } from '../core/stops.ts'
 import { clean } from '../core/text.ts'
-import type { Arch, RunnerEvent, StartRequest } from '../core/types.ts'
+import type { RunnerEvent, StartRequest } from '../core/types.ts'
 import type { Compute, StartOutcome } from '../ports.ts'
 import {
   attempt,
@@ -70,7 +70,7 @@ export class Fargate implements Compute {
       return failed(
         'permanent',
         `This deployment has no task definition for ${key}.`,
-        imageAdvice(request.shape.arch),
+        imageAdvice(request.shape.arch, request.image),
       )
     const input = this.#input(request, role, taskDefinition)
     const length = JSON.stringify(input.overrides).length
@@ -82,8 +82,7 @@ export class Fargate implements Compute {
       )
     const command = new RunTaskCommand(input)
     const answer = await attempt(command, () => this.#client.send(command))
-    const { arch } = request.shape
-    return 'output' in answer ? read(answer.output, role, arch) : refused(answer.trouble, role, arch)
+    return 'output' in answer ? read(answer.output, role, request) : refused(answer.trouble, role, request)
   }
 
   async stop(providerId: string, reason: string): Promise<void> {
@@ -163,16 +162,20 @@ export class Fargate implements Compute {
 }
 
 /** RunTask answers 200 also when it started nothing: then `failures` says why. */
-function read({ tasks, failures }: RunTaskCommandOutput, role: RoleRef, arch: Arch): StartOutcome {
+function read({ tasks, failures }: RunTaskCommandOutput, role: RoleRef, request: StartRequest): StartOutcome {
   const arn = tasks?.[0]?.taskArn
   if (arn) return started(arn, role)
   const failure = failures?.[0]
   if (!failure) throw new Error('RunTask answered with neither a task nor a failure')
   const words = [failure.reason, failure.detail].filter(Boolean).join(': ')
-  return failed(kindOf(words) ?? 'permanent', words, adviceFor(words, arch))
+  return failed(kindOf(words) ?? 'permanent', words, adviceFor(words, request))
 }
 
-function refused({ error, name, message, uncertain }: Trouble, role: RoleRef, arch: Arch): StartOutcome {
+function refused(
+  { error, name, message, uncertain }: Trouble,
+  role: RoleRef,
+  request: StartRequest,
+): StartOutcome {
   if (name === 'ConflictException') {
     // The same token with other parameters, as after a deployment in between: its task is the one to go on with.
     const arn = (error as { resourceIds?: string[] }).resourceIds?.[0]
@@ -183,7 +186,7 @@ function refused({ error, name, message, uncertain }: Trouble, role: RoleRef, ar
   if (isThrottle(name)) return failed('throttled', `${name}: ${message}`)
   // Anything else is about credentials, clocks or the way to ECS, and not about this request.
   if (!PERMANENT.has(name)) throw error
-  return failed(kindOf(message) ?? 'permanent', `${name}: ${message}`, adviceFor(message, arch))
+  return failed(kindOf(message) ?? 'permanent', `${name}: ${message}`, adviceFor(message, request))
 }
 
 const PERMANENT: ReadonlySet<string> = new Set([
@@ -237,12 +240,12 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
   [/unable to assume the role/i, 'Its trust policy must let ecs-tasks.amazonaws.com assume it.'],
 ]
 
-/** Its task definition comes with the first image of an architecture, and not with a deployment. */
+/** The task definition of the standard image comes with its first build, and not with a deployment. */
 const NO_IMAGE =
   /task ?definition.*(?:not found|inactive|unable to describe)|unable to describe task definition/i
 
-function adviceFor(words: string, arch: Arch): string | undefined {
-  if (NO_IMAGE.test(words)) return imageAdvice(arch)
+function adviceFor(words: string, { shape, image }: StartRequest): string | undefined {
+  if (NO_IMAGE.test(words)) return imageAdvice(shape.arch, image)
   return ADVICE.find(([pattern]) => pattern.test(words))?.[1]
 }
 

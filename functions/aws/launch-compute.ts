@@ -3,7 +3,8 @@
  * of a build, so that a plain Fargate job costs no call but its RunTask.
  */
 import { AwsClient } from 'aws4fetch'
-import type { StartRequest } from '../core/types.ts'
+import type { Config } from '../config.ts'
+import type { Arch, StartRequest } from '../core/types.ts'
 import type { Clock, Compute, StartOutcome } from '../ports.ts'
 import { AwsCompute, type ComputeSettings } from './compute.ts'
 import { imageKey } from './provider.ts'
@@ -17,8 +18,31 @@ export interface LaunchComputeSettings extends Omit<ComputeSettings, 'roles' | '
   readonly codebuild: {
     readonly project: string
     readonly command: string
-    /** Name of the SSM parameter that holds the image's digest, by imageKey(). */
+    /** Images that tornade.yml pins, by imageKey(). */
+    readonly images: Readonly<Record<string, string>>
+    /** Name of the SSM parameter that holds the digest of any other image, by imageKey(). */
     readonly imageParameters: Readonly<Record<string, string>>
+  }
+}
+
+/**
+ * What is started of the images of tornade.yml, by imageKey(): their task definitions (scripts/images.ts makes them), and
+ * themselves for CodeBuild.
+ *
+ * @param family what the families of their task definitions begin with
+ */
+export function ownImages(
+  images: Config['images'],
+  family: string,
+): Record<'families' | 'images', Readonly<Record<string, string>>> {
+  const all = Object.entries(images).flatMap(([name, own]) =>
+    (Object.entries(own) as [Arch, string][]).map(([arch, image]) => ({ name, arch, image })),
+  )
+  return {
+    families: Object.fromEntries(
+      all.map(({ name, arch }) => [imageKey(arch, name), `${family}${name}-${arch}`]),
+    ),
+    images: Object.fromEntries(all.map(({ name, arch, image }) => [imageKey(arch, name), image])),
   }
 }
 
@@ -73,7 +97,8 @@ export class LaunchCompute implements Pick<Compute, 'start' | 'stop'> {
   async #images({ shape, image }: StartRequest): Promise<Readonly<Record<string, string>>> {
     if (shape.compute !== 'codebuild') return {}
     const key = imageKey(shape.arch, image)
-    const { imageParameters } = this.#settings.codebuild
+    const { images, imageParameters } = this.#settings.codebuild
+    if (Object.hasOwn(images, key)) return images
     const name = Object.hasOwn(imageParameters, key) ? imageParameters[key] : undefined
     const value = name === undefined ? undefined : await this.#parameters.get(name)
     return value === undefined ? {} : { [key]: value }

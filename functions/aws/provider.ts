@@ -67,8 +67,9 @@ export function failed(kind: FailureKind, message: string, advice?: string): Fai
   return { outcome: 'failed', kind, message: advice ? `${words.replace(/[.\s]*$/, '.')} ${advice}` : words }
 }
 
-/** What an operator does where the image of an architecture was never built, or its pin is gone. */
-export function imageAdvice(arch: Arch): string {
+/** What an operator does where nothing can be started of an image: the standard one was never built, or its pin is gone. */
+export function imageAdvice(arch: Arch, image: string | null): string {
+  if (image !== null) return `It comes with a deployment whose tornade.yml has images.${image}: deploy again.`
   return `The runner image for ${arch} was never built, or is in use no more: run aws codebuild start-build --project-name tornade-STAGE-image-${arch}, and see docs/install.md, "The first image".`
 }
 

@@ -1,9 +1,9 @@
 /** Jobs from their delivery to their price, through the functions as they are deployed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { jobState } from '../../functions/core/lifecycle.ts'
-import { ACME_APP } from '../../local/payloads.ts'
+import { ACME_APP, hex } from '../../local/payloads.ts'
 import { APP } from '../github/harness.ts'
-import { REGION } from '../infra/stack.ts'
+import { ofType, REGION } from '../infra/stack.ts'
 import { Deployment, JOB_ROLE_ID, PLAIN_ROLE_ID } from './stack.ts'
 
 const RUN = 'actions/get-workflow-run'
@@ -174,6 +174,103 @@ describe('a runner whose job never comes', () => {
     const task = world.wire.ecs.tasks.get(arn)
     return task ? task.stop !== null : world.wire.codebuild.builds.get(arn)!.status === 'STOPPED'
   }
+})
+
+describe('with images of its own in tornade.yml', () => {
+  const [node, mobile] = ['node', 'mobile'].map(
+    name => `123456789012.dkr.ecr.${REGION}.amazonaws.com/team/${name}@sha256:${hex(name, 64)}`,
+  ) as [string, string]
+  let own: Deployment
+  beforeAll(async () => {
+    const images = { node: { x64: node, arm64: node }, mobile: { arm64: mobile } }
+    own = await Deployment.start({ config: { images, sizes: { phone: ['image:mobile', 'arm64', '4cpu'] } } })
+  }, 60_000)
+  afterAll(() => own.close())
+
+  const last = (operation: string) => own.calls.findLast(call => call.operation === operation)!.input
+  /** The image that the compiled template has for a family. */
+  const imageOf = (family: string) =>
+    ofType(own.stack.template, 'AWS::ECS::TaskDefinition').flatMap(([, { Properties }]) =>
+      Properties!.Family === family
+        ? (Properties!.ContainerDefinitions as { Image: string }[])[0]!.Image
+        : [],
+    )
+
+  it.each([
+    ['tornade/image:node', 'tornade-dev-image-node-x64', node],
+    ['tornade/arm64/image:node/role:deploy', 'tornade-dev-image-node-arm64', node],
+    ['tornade/IMAGE:Mobile/aarch64/spot', 'tornade-dev-image-mobile-arm64', mobile],
+    ['tornade/size:phone', 'tornade-dev-image-mobile-arm64', mobile],
+  ])('%s starts a task of %s', async (label, family, image) => {
+    const { job, key } = await own.queue([label])
+    expect(await own.settle()).toEqual([])
+    expect(last('RunTask')).toMatchObject({ taskDefinition: family })
+    expect(imageOf(family)).toEqual([image])
+    const runner = `tornade-${key}-1`
+    await own.runnerTakes(runner, job, [label])
+    await own.runnerEnds(runner, job, [label])
+    await own.settle()
+    expect(jobState(await own.job(key))).toBe('completed')
+    expect(own.faults()).toEqual([])
+  })
+
+  it.each([
+    ['tornade/docker/image:node', node],
+    ['tornade/codebuild/arm64/image:mobile', mobile],
+  ])('%s starts a build of it, and asks nobody for its digest', async (label, image) => {
+    const { job, key } = await own.queue([label])
+    expect(await own.settle()).toEqual([])
+    expect(last('StartBuild')).toMatchObject({ imageOverride: image })
+    const asked = own.calls.filter(({ operation }) => operation === 'GetParameters')
+    expect(JSON.stringify(asked.map(({ input }) => input))).not.toContain('/images/')
+    const runner = `tornade-${key}-1`
+    await own.runnerTakes(runner, job, [label])
+    await own.runnerEnds(runner, job, [label])
+    await own.settle()
+    expect(jobState(await own.job(key))).toBe('completed')
+    expect(own.faults()).toEqual([])
+  })
+
+  it('starts the standard image where none is named', async () => {
+    await own.queue(['tornade'])
+    await own.settle()
+    expect(last('RunTask')).toMatchObject({ taskDefinition: 'tornade-dev-x64' })
+    await own.queue(['tornade/docker'])
+    await own.settle()
+    expect(last('StartBuild').imageOverride).toMatch(/\/tornade-dev-runner@sha256:/)
+  })
+
+  it('refuses what is not there, and starts nothing for it', async () => {
+    const before = own.wire.calls.length
+    for (const [label, message] of [
+      ['tornade/image:mobile/x64', 'for `arm64` only'],
+      ['tornade/image:moble', 'only `image:node` and `image:mobile`'],
+      ['tornade/image:__proto__', 'What follows `image:` is'],
+      ['tornade/image:../x64', 'What follows `image:` is'],
+      ['tornade/image:node/build', 'Images cannot be built on Fargate yet'],
+    ] as const) {
+      const { key } = await own.queue([label])
+      await own.settle()
+      expect((await own.job(key)).refused, label).toMatchObject({ code: 'labels' })
+      expect(JSON.stringify((await own.job(key)).refused), label).toContain(message)
+    }
+    expect(own.wire.calls.length).toBe(before)
+  })
+
+  it('refuses a job whose image was packaged and not deployed, with what to do', async () => {
+    const family = 'tornade-dev-image-mobile-arm64'
+    const kept = own.wire.ecs.taskDefinitions.get(family)!
+    own.wire.ecs.taskDefinitions.delete(family)
+    const { key } = await own.queue(['tornade/image:mobile/arm64'])
+    await own.settle()
+    expect((await own.job(key)).refused).toMatchObject({
+      code: 'provider-refused',
+      problems: [
+        { message: expect.stringMatching(/not found\. .*tornade\.yml has images\.mobile: deploy again/) },
+      ],
+    })
+    own.wire.ecs.taskDefinitions.set(family, kept)
+  })
 })
 
 describe('with runners of the organisation in tornade.yml', () => {

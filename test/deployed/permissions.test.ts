@@ -30,10 +30,13 @@ let asked: Asking[]
 const tickets: { readonly role: string; readonly key: string }[] = []
 
 beforeAll(async () => {
-  world = await Deployment.start()
+  const image = `123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/node@sha256:${'a'.repeat(64)}`
+  world = await Deployment.start({ config: { images: { node: { x64: image } } } })
   stack = world.stack
   await served(['tornade/arm64/spot'])
   await served(['tornade', 'docker'])
+  await served(['tornade/image:node'])
+  await served(['tornade/docker/image:node'])
   await served(['tornade/role:deploy'])
   await served(['tornade/docker/role:deploy'])
   await refused(['tornade', 'amr64'])

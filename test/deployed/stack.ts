@@ -148,7 +148,7 @@ export class Deployment {
     )
     const queues = {} as Deployment['queues']
     const [stack, code, dynamo, folder] = await Promise.all([
-      compileStack(),
+      compileStack({ images: config?.images ?? {} }),
       bundles(),
       startDynalite(),
       mkdtemp(join(tmpdir(), 'tornade-deployed-')),
@@ -185,7 +185,7 @@ export class Deployment {
     return deployment
   }
 
-  /** What an operator puts there: images, parameters. */
+  /** What a deployment and an operator put there: images, parameters. */
   #fill(resolver: Resolver, [current, previous]: readonly [string, string?]): void {
     const { ecs, ssm } = this.wire
     for (const [arch, architecture] of [
@@ -195,6 +195,17 @@ export class Deployment {
       ecs.taskDefinitions.set(`tornade-dev-${arch}`, { containers: ['runner'], architecture })
       const image = `${ACCOUNT}.dkr.ecr.${REGION}.amazonaws.com/tornade-dev-runner@sha256:${hex(arch, 64)}`
       ssm.parameters.set(`/tornade/dev/images/codebuild-${arch}`, image)
+    }
+    for (const [name, { Properties }] of ofType(this.stack.template, 'AWS::ECS::TaskDefinition')) {
+      if (name.startsWith('RunnerDraft')) continue
+      const { ContainerDefinitions, RuntimePlatform } = Properties as {
+        ContainerDefinitions: { Name: string }[]
+        RuntimePlatform: { CpuArchitecture: 'X86_64' | 'ARM64' }
+      }
+      ecs.taskDefinitions.set(resolver.text(Properties!.Family), {
+        containers: ContainerDefinitions.map(({ Name }) => Name),
+        architecture: RuntimePlatform.CpuArchitecture,
+      })
     }
     const { TORNADE_WEBHOOK_SECRET, TORNADE_WEBHOOK_SECRET_PREVIOUS } = resolver.environment('webhook')
     ssm.parameters.set(TORNADE_WEBHOOK_SECRET!, current)

@@ -245,7 +245,7 @@ describe('the functions of this project', () => {
 })
 
 describe('a stage', () => {
-  it.each(['dev', 'a', 'eu-west-2', 'a23456789012345'])('may be %s', stage => {
+  it.each(['dev', 'a', 'eu-west-2', 'a23456789012345', 'dev-images', 'image-x64'])('may be %s', stage => {
     expect(stageFault(stage)).toBeNull()
   })
 
@@ -258,11 +258,12 @@ describe('a stage', () => {
 
   it.each([
     ['dev-draft', '-draft'],
-    ['dev-image-x64', '-image-x64'],
-    ['d-image-arm64', '-image-arm64'],
-  ])('may not be %s, which has names that another stage has', (stage, end) => {
+    ['dev-image', '-image'],
+    ['dev-image-x64', '-image'],
+    ['d-image-node', '-image'],
+  ])('may not be %s, which has names that another stage has', (stage, word) => {
     expect(stageFault(stage)).toBe(
-      `the stage "${stage}": what the stage ${stage.slice(0, -end.length)} has is called so; a stage does not end with ${end}`,
+      `the stage "${stage}": what the stage ${stage.slice(0, stage.indexOf(word))} has is called so; a stage has no ${word} in its name`,
     )
   })
 })
@@ -305,10 +306,16 @@ describe('a tornade.yml', () => {
     ])
   })
 
-  it('has no images of its own yet', () => {
-    expect(deploymentFaults(loaded({ images: { android: 'somewhere' } }))).toEqual([
-      'tornade.yml: images: not built yet, every runner has the standard image; leave them out',
+  it('has images of its own where its runners are', () => {
+    const images = (region: string) => {
+      const both = `123456789012.dkr.ecr.${region}.amazonaws.com/team/android@sha256:${'a'.repeat(64)}`
+      return { region: 'eu-west-1', images: { android: { x64: both, arm64: both } } }
+    }
+    expect(deploymentFaults(loaded(images('eu-west-1')))).toEqual([])
+    expect(deploymentFaults(loaded(images('us-east-1')))).toEqual([
+      'tornade.yml: images.android: lies in us-east-1: let ECR replicate it to eu-west-1',
     ])
+    expect(deploymentFaults(loaded(images('us-east-1')), new Set(['region']))).toEqual([])
   })
 
   it('says no more of a role than ECS has room for', () => {

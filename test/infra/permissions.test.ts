@@ -137,6 +137,41 @@ describe('the image repository', () => {
   })
 })
 
+describe('images of tornade.yml', () => {
+  const image = `${ACCOUNT}.dkr.ecr.${REGION}.amazonaws.com/team/node@sha256:${'a'.repeat(64)}`
+  let own: Stack
+  beforeAll(async () => {
+    own = await compileStack({ images: { node: { x64: image } } })
+  }, 60_000)
+  const pulls = (on: Stack, role: string, name: string) =>
+    Promise.all(
+      ['ecr:BatchCheckLayerAvailability', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'].map(action =>
+        isAllowed(on, role, { action, resource: arn('ecr', `repository/${name}`) }),
+      ),
+    )
+
+  it.each(['ExecutionRole', 'RunnerRole'])('are pulled by %s, and no others', async role => {
+    expect(await pulls(own, role, 'team/node')).toEqual([true, true, true])
+    expect(await pulls(own, role, 'tornade-dev-runner')).toEqual([true, true, true])
+    for (const other of ['team/node-2', 'node', 'team', 'shop'])
+      expect(await pulls(own, role, other), other).toEqual([false, false, false])
+    expect(await pulls(stack, role, 'team/node')).toEqual([false, false, false])
+  })
+
+  it('are pushed by nobody here', async () => {
+    for (const role of ['ExecutionRole', 'RunnerRole', 'ImageBuilderRole', 'LaunchRole'])
+      expect(
+        await isAllowed(own, role, { action: 'ecr:PutImage', resource: arn('ecr', 'repository/team/node') }),
+      ).toBe(false)
+  })
+
+  it('have task definitions that nothing of this stack can change', async () => {
+    const resource = arn('ecs', 'task-definition/tornade-dev-image-node-x64:2')
+    for (const role of ['ImageBuilderRole', 'LaunchRole', 'RunnerRole'])
+      expect(await isAllowed(own, role, { action: 'ecs:RegisterTaskDefinition', resource })).toBe(false)
+  })
+})
+
 describe('launch', () => {
   const cluster = arn('ecs', 'cluster/tornade-dev')
   const start = (definition: string, on = cluster) =>
@@ -152,6 +187,13 @@ describe('launch', () => {
     expect(await start('tornade-dev-x64:7', arn('ecs', 'cluster/web'))).toBe(false)
   })
 
+  it('starts those of images of tornade.yml, of its own stage', async () => {
+    expect(await start('tornade-dev-image-node-x64:7')).toBe(true)
+    expect(await start('tornade-dev-image-node-x64:7', arn('ecs', 'cluster/web'))).toBe(false)
+    expect(await start('tornade-dev-images-x64:1')).toBe(false)
+    expect(await start('tornade-prod-image-node-x64:1')).toBe(false)
+  })
+
   it('starts no draft, and nothing of others', async () => {
     expect(await start('tornade-dev-draft-x64:1')).toBe(false)
     expect(await start('tornade-prod-x64:1')).toBe(false)
@@ -164,6 +206,7 @@ describe('launch', () => {
     const { statement } = statementOf('LaunchRole', 'StartTasks')
     expect(statement.Resource).toContain(arn('ecs', 'task-definition/tornade-dev-x64'))
     expect(statement.Resource).toContain(arn('ecs', 'task-definition/tornade-dev-arm64'))
+    expect(statement.Resource).toContain(arn('ecs', 'task-definition/tornade-dev-image-*'))
   })
 
   const pass = (resource: string, service: string) =>

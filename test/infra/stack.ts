@@ -8,7 +8,9 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'no
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { runSimulation } from '@cloud-copilot/iam-simulate'
+import type { Config } from '../../functions/config.ts'
 import { packageFolder } from '../../scripts/bundle.ts'
+import { imageResources } from '../../scripts/images.ts'
 import { zip } from '../../scripts/zip.ts'
 
 export const ROOT = join(import.meta.dirname, '..', '..')
@@ -40,21 +42,24 @@ export interface CompileOptions {
   readonly stage?: string
   /** `KEY=VALUE` of `params` in serverless.yml. */
   readonly params?: readonly string[]
+  /** As tornade.yml has them; without, nothing was packaged before. */
+  readonly images?: Config['images']
 }
 
 /**
  * Compiles the real serverless.yml and infra/. What the bundles hold is no part of a template, so they are empty here. The same
  * files compiled before, by this or another test, are not compiled again.
  */
-export async function compileStack({ stage = 'dev', params = [] }: CompileOptions = {}): Promise<Stack> {
+export async function compileStack(options: CompileOptions = {}): Promise<Stack> {
+  const { stage = 'dev', params = [], images } = options
   const key = createHash('sha256')
-    .update(JSON.stringify([stage, params, await sources()]))
+    .update(JSON.stringify([stage, params, images, await sources()]))
     .digest('hex')
   const kept = join(ROOT, '.tornade', 'compiled', `${key.slice(0, 32)}.json`)
   try {
     return JSON.parse(await readFile(kept, 'utf8')) as Stack
   } catch {
-    const stack = await compile(stage, params)
+    const stack = await compile(stage, params, images)
     await mkdir(dirname(kept), { recursive: true })
     // Others may look for it meanwhile: it is there as a whole or not at all.
     const draft = `${kept}.${process.pid}.${Math.random()}`
@@ -70,12 +75,17 @@ async function sources(): Promise<string[]> {
   const paths = [
     'serverless.yml',
     'node_modules/osls/package.json',
+    'scripts/images.ts',
     ...infra.sort().map(name => `infra/${name}`),
   ]
   return Promise.all(paths.map(async path => `${path}\n${await readFile(join(ROOT, path), 'utf8')}`))
 }
 
-async function compile(stage: string, params: readonly string[]): Promise<Stack> {
+async function compile(
+  stage: string,
+  params: readonly string[],
+  images: CompileOptions['images'],
+): Promise<Stack> {
   const root = await mkdtemp(join(tmpdir(), 'tornade-stack-'))
   try {
     await cp(join(ROOT, 'serverless.yml'), join(root, 'serverless.yml'))
@@ -84,6 +94,8 @@ async function compile(stage: string, params: readonly string[]): Promise<Stack>
     await mkdir(folder, { recursive: true })
     for (const name of ['webhook', 'launch', 'lifecycle', 'sweep'])
       await writeFile(join(folder, `${name}.zip`), zip([{ path: 'empty', bytes: Buffer.alloc(0) }]))
+    if (images)
+      await writeFile(join(folder, 'images.json'), JSON.stringify(await imageResources(ROOT, images)))
     const target = ['--stage', stage, '--region', REGION, '--package', 'out']
     await serverless(root, ['package', ...target, ...params.map(param => `--param=${param}`)])
     const read = async (name: string) => JSON.parse(await readFile(join(root, 'out', name), 'utf8'))

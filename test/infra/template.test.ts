@@ -37,15 +37,21 @@ const { 'SweepRole.ListTasks': _, ...OTHERS } = EVERYWHERE
 
 const SUBNETS = 'subnet-0123456789abcdef0,subnet-0123456789abcdef1'
 
+const NODE = `123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/node@sha256:${'a'.repeat(64)}`
+const MOBILE = `210987654321.dkr.ecr.eu-west-1.amazonaws.com/mobile@sha256:${'b'.repeat(64)}`
+const IMAGES = { 'node-22': { x64: NODE, arm64: NODE }, node22: { x64: NODE }, mobile: { arm64: MOBILE } }
+
 let stack: Stack
 let other: Stack
 let existing: Stack
+let withImages: Stack
 let emitted: Emitted
 beforeAll(async () => {
-  ;[stack, other, existing, emitted] = await Promise.all([
+  ;[stack, other, existing, withImages, emitted] = await Promise.all([
     compileStack(),
     compileStack({ stage: 'blue' }),
     compileStack({ params: ['vpcId=vpc-0123456789abcdef0', `subnetIds=${SUBNETS}`] }),
+    compileStack({ images: IMAGES }),
     readEmitted(),
   ])
 }, 60_000)
@@ -356,6 +362,53 @@ describe('runners', () => {
       Source: { Type: 'NO_SOURCE' },
       Environment: { PrivilegedMode: false, ImagePullCredentialsType: 'SERVICE_ROLE' },
     })
+  })
+
+  it('have a task definition for each image and architecture of tornade.yml, pinned, and else as the draft', () => {
+    const resolver = new Resolver(withImages)
+    const definitionOf = (name: string) =>
+      resolver.value(withImages.template.Resources[name]!.Properties) as {
+        Family: string
+        ContainerDefinitions: [Record<string, unknown>]
+      }
+    const drafts = { x64: definitionOf('RunnerDraftX64'), arm64: definitionOf('RunnerDraftArm64') }
+    const made = Object.keys(withImages.template.Resources).filter(
+      name => !(name in stack.template.Resources),
+    )
+    const expected = [
+      ['node-22', 'x64', NODE],
+      ['node-22', 'arm64', NODE],
+      ['node22', 'x64', NODE],
+      ['mobile', 'arm64', MOBILE],
+    ] as const
+    expect(made.map(definitionOf)).toEqual(
+      expected.map(([name, arch, Image]) => ({
+        ...drafts[arch],
+        Family: `tornade-dev-image-${name}-${arch}`,
+        ContainerDefinitions: [
+          { ...drafts[arch].ContainerDefinitions[0], Image, EntryPoint: ['/opt/tornade/entrypoint'] },
+        ],
+      })),
+    )
+    expect(expected[0]![2]).toMatch(/@sha256:[0-9a-f]{64}$/)
+    const families = resolver.environment('launch').TORNADE_TASK_IMAGE
+    for (const { Family } of made.map(definitionOf)) expect(Family.startsWith(families!)).toBe(true)
+  })
+
+  it('have a template with images that is as sound as the one without', async () => {
+    expect(specificationFaults(withImages.template)).toEqual([])
+    expect(referenceFaults(withImages.template)).toEqual([])
+    expect(cycleFaults(withImages.template)).toEqual([])
+    expect(await grantFaults(withImages, EVERYWHERE)).toEqual([])
+    expect(passRoleFaults(withImages)).toEqual([])
+    expect(logFaults(withImages)).toEqual([])
+    expect(secretFaults(withImages)).toEqual([])
+    expect(idleCostFaults(withImages.template)).toEqual([])
+  })
+
+  it('have the same template where tornade.yml has no images and where nothing was packaged', async () => {
+    const text = ({ template }: Stack) => JSON.stringify(template).replaceAll(/\d{13}-[\dTZ:.-]+/g, 'TIME')
+    expect(text(await compileStack({ images: {} }))).toBe(text(stack))
   })
 
   it('come from images that keep their tags and are scanned and tidied away', () => {

@@ -5,7 +5,7 @@ import { queueLambda } from '../../lambda.ts'
 import { launch } from '../../launch.ts'
 import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
-import { iamRoleId, LaunchCompute } from '../launch-compute.ts'
+import { iamRoleId, LaunchCompute, ownImages } from '../launch-compute.ts'
 import { DynamoLedger } from '../ledger.ts'
 import { SqsQueue } from '../queue.ts'
 import { ssmAppKey, ssmParameters } from '../secrets.ts'
@@ -22,10 +22,11 @@ const [stage, region, launchQueue, eventsQueue, ledgerTable, ticketsTable, appId
   'TORNADE_APP_ID',
   'TORNADE_APP_KEY',
 )
-const [cluster, taskX64, taskArm64, subnets, securityGroup] = variables(
+const [cluster, taskX64, taskArm64, taskOfImage, subnets, securityGroup] = variables(
   'TORNADE_CLUSTER',
   'TORNADE_TASK_X64',
   'TORNADE_TASK_ARM64',
+  'TORNADE_TASK_IMAGE',
   'TORNADE_SUBNETS',
   'TORNADE_SECURITY_GROUP',
 )
@@ -42,10 +43,11 @@ const config = compiledConfig()
 const clock = Date
 const { log, metrics, flushing } = telemetry('launch', stage)
 const client = dynamoClient()
+const own = ownImages(config.images, taskOfImage)
 const compute = new LaunchCompute(
   {
     cluster,
-    taskDefinitions: { x64: taskX64, arm64: taskArm64 },
+    taskDefinitions: { x64: taskX64, arm64: taskArm64, ...own.families },
     container: 'runner',
     subnets: subnets.split(','),
     securityGroups: [securityGroup],
@@ -53,6 +55,7 @@ const compute = new LaunchCompute(
     codebuild: {
       project,
       command: '/opt/tornade/entrypoint',
+      images: own.images,
       imageParameters: { x64: imageX64, arm64: imageArm64 },
     },
     variables: request => ({

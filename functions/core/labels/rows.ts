@@ -2,7 +2,6 @@
 import { DISK, FARGATE_SIZES } from '../sizes.ts'
 import type { Arch, Compute, SpecCapacity } from '../types.ts'
 import { nearest } from './nearest.ts'
-import { NO_IMAGES } from './not-built.ts'
 import { HABITS } from './parts.ts'
 import type { LabelRules } from './rules.ts'
 import { listed } from './wording.ts'
@@ -146,7 +145,6 @@ function named(kind: 'role' | 'image' | 'size', namesOf: (rules: LabelRules) => 
     words: known,
     read: (part, rules) => {
       if (!part.startsWith(prefix)) return null
-      if (kind === 'image' && rules.notBuilt) return { message: NO_IMAGES, suggestion: null }
       const name = part.slice(prefix.length)
       if (namesOf(rules).has(name)) return { value: name }
       const suggestion = nearest(part, known(rules))
@@ -155,7 +153,7 @@ function named(kind: 'role' | 'image' | 'size', namesOf: (rules: LabelRules) => 
             message: `tornade.yml has ${known(rules).length === 0 ? `no ${kind}s` : `only ${listed(known(rules))}`}.`,
             suggestion,
           }
-        : { message: `The name of a ${kind} is 1 to 40 letters a-z, digits and hyphens.`, suggestion }
+        : { message: `What follows \`${prefix}\` is 1 to 40 letters a-z, digits and hyphens.`, suggestion }
     },
     print: name => prefix + name,
   }

@@ -1,3 +1,5 @@
+import type { Arch } from '../types.ts'
+
 /** What a deployment adds to the labels that everybody has. */
 export interface LabelRules {
   /** The part that makes a set ours; case does not matter. */
@@ -5,7 +7,8 @@ export interface LabelRules {
   /** Presets of tornade.yml: name → parts. */
   readonly sizes: ReadonlyMap<string, readonly string[]>
   readonly roles: ReadonlySet<string>
-  readonly images: ReadonlySet<string>
+  /** Images of tornade.yml: name → the architectures that it has. */
+  readonly images: ReadonlyMap<string, readonly Arch[]>
   /** Longest life of a runner, and what a job without `timeout:` gets. `timeout:` may only shorten it. */
   readonly longestMinutes: number
   /** Refuses parts that nothing can start yet (not-built.ts). */
@@ -25,7 +28,7 @@ export const DEFAULT_RULES: LabelRules = {
   marker: 'tornade',
   sizes: new Map(),
   roles: new Set(),
-  images: new Set(),
+  images: new Map(),
   longestMinutes: 360,
   limits: null,
 }

@@ -14,7 +14,7 @@ import type { Compute, Problem, Spec } from '../types.ts'
 import type { Asked, Chosen } from './chosen.ts'
 import { CPUS, type Dimension, MOST_GIB, printCpu, printMemory, ROWS } from './rows.ts'
 import type { LabelRules } from './rules.ts'
-import { memoryOf, said, upTo } from './wording.ts'
+import { listed, memoryOf, said, upTo } from './wording.ts'
 
 export interface Settled {
   /** Holds defaults where something is wrong: of use only without problems. */
@@ -46,6 +46,7 @@ export function settle(asked: Asked, rules: LabelRules, limits: LabelRules['limi
     spec: sized.spec,
     problems: [
       ...contradictionProblems(chosen),
+      ...imageProblems(asked, rules),
       ...sized.problems,
       ...limitProblems(sized.spec, asked, limits),
     ],
@@ -88,6 +89,17 @@ function contradictionProblems(chosen: Chosen): readonly Problem[] {
     })
   }
   return problems
+}
+
+/** An image of tornade.yml that is not there for the architecture, which is x64 where nobody says so. */
+function imageProblems({ chosen: { image, arch }, unsure }: Asked, rules: LabelRules): readonly Problem[] {
+  if (image === undefined || unsure.has('arch')) return []
+  const made = rules.images.get(image.value) ?? []
+  if (made.includes(arch?.value ?? 'x64')) return []
+  const has = `tornade.yml has ${said(image)} for ${listed(made)} only`
+  return arch === undefined
+    ? [{ label: image.label, message: `${has}: add ${listed(made)}.`, suggestion: null }]
+    : [{ label: arch.label, message: `${has}.`, suggestion: made[0] ?? null }]
 }
 
 /**
