@@ -88,7 +88,11 @@ const file = z.strictObject({
     .optional(),
   owners: z.record(z.string().regex(/^[\w-]{1,39}$/, 'a GitHub login'), count).optional(),
   sizes: z.record(name, z.array(z.string()).min(1)).optional(),
-  images: z.record(name, images).optional(),
+  // Each is two resources of a template, which has room for 500.
+  images: z
+    .record(name, images)
+    .refine(all => Object.keys(all).length <= 100, 'at most 100 images')
+    .optional(),
   roles: z
     .record(
       name,

@@ -76,6 +76,11 @@ export function deploymentFaults(
     faults.push(`${shown}: region: ${region} is not served: China and GovCloud have an IAM of their own`)
   else if (!REGIONS.has(region)) faults.push(`${shown}: region: AWS has no region ${region}`)
   if (!unsound.has('region')) faults.push(...farImages(config).map(fault => `${shown}: ${fault}`))
+  const pulled = pullLength(config)
+  if (pulled > LONGEST_PULL)
+    faults.push(
+      `${shown}: images: their repositories take ${pulled} characters of a policy that has room for ${LONGEST_PULL}: keep more of them in one repository`,
+    )
   for (const role of Object.keys(roles)) {
     const length = policyLength(guardPolicy({ repositoryId: Number.MAX_SAFE_INTEGER, role }, config))
     if (length > LONGEST_POLICY)
@@ -104,6 +109,14 @@ function farImages({ images, region }: LoadedConfig['config']): string[] {
       return there === region ? [] : [`images.${name}: lies in ${there}: let ECR replicate it to ${region}`]
     }),
   )
+}
+
+/** A managed policy has 6,144 characters, and the rest of RunnerBuildPolicy takes less than 1,000 of them. */
+const LONGEST_PULL = 5000
+
+function pullLength({ images }: LoadedConfig['config']): number {
+  const arns = new Set(Object.values(images).flatMap(own => Object.values(own).map(one => ecrImage(one).arn)))
+  return [...arns].reduce((sum, arn) => sum + `"${arn}",`.length, 0)
 }
 
 type Parameters = Readonly<Record<string, { readonly Default?: string; readonly AllowedPattern?: string }>>

@@ -436,6 +436,10 @@ spend: { onCap: warn }
         expect(faultsOf(JSON.stringify({ images: { node: text } })), bad).toEqual([
           expect.stringMatching(shape),
         ])
+    const many = Object.fromEntries(
+      Array.from({ length: 101 }, (_, index) => [`i${index}`, `${ecr}/node@${digest}`]),
+    )
+    expect(faultsOf(JSON.stringify({ images: many }))).toEqual(['images: at most 100 images'])
     expect(faultsOf('images: { node: {} }')).toEqual(['images.node: name x64, arm64 or both'])
     expect(faultsOf(`images: { node: { x86: ${ecr}/node@${digest}, x64: ${ecr}/node@${digest} } }`)).toEqual([
       'images.node.x86: unknown key',

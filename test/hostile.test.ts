@@ -13,7 +13,7 @@ import { dashboard } from '../functions/dashboard.ts'
 import { ACME_APP, workflowJobPayload } from '../local/payloads.ts'
 import { type WireStack, wireStack } from './aws/wire/stack.ts'
 import { type Dynalite, startDynalite } from './support/dynalite.ts'
-import { job, jobs, leftovers, runners, type Stack, stack, untilQuiet } from './support/world.ts'
+import { job, jobs, leftovers, noting, runners, type Stack, stack, untilQuiet } from './support/world.ts'
 
 const CORPUS: readonly (readonly [string, string])[] = [
   ['a mention', '@octocat and @acme/admins'],
@@ -171,18 +171,7 @@ describe('the whole system', () => {
     const requests: StartRequest[] = []
     const s: Stack = await stack({
       log,
-      wrapPorts: ports => ({
-        ...ports,
-        compute: new Proxy(ports.compute, {
-          get: (target, name) => {
-            if (name !== 'start') return Reflect.get(target, name).bind(target)
-            return (request: StartRequest) => {
-              requests.push(request)
-              return target.start(request)
-            }
-          },
-        }),
-      }),
+      wrapPorts: ports => noting(ports, request => requests.push(request)),
     })
     const { world } = s
     const written = { name: text, workflow: text, headBranch: text, repository: ACME_APP }

@@ -16,6 +16,7 @@ import {
   jobs,
   leftovers,
   MINUTE,
+  noting,
   proxy,
   repository,
   runners,
@@ -69,6 +70,25 @@ describe('one job', () => {
       launch: { shape: { compute: 'codebuild', capacity: null, computeType: 'BUILD_GENERAL1_SMALL' } },
       stop: { code: 'SUCCEEDED' },
     })
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('with an image of tornade.yml gets that image, on whatever it runs', async () => {
+    const image = `123456789012.dkr.ecr.us-east-1.amazonaws.com/node@sha256:${'a'.repeat(64)}`
+    const asked: [string, string | null][] = []
+    const s = await stack({
+      config: { images: { node: { x64: image, arm64: image } } },
+      wrapPorts: ports => noting(ports, ({ shape, image }) => asked.push([shape.compute, image])),
+    })
+    s.world.github.queue(job(1, { labels: ['tornade/image:node'] }))
+    s.world.github.queue(job(2, { labels: ['tornade/image:node/arm64/docker'] }))
+    s.world.github.queue(job(3, { labels: ['tornade'] }))
+    await untilQuiet(s)
+    expect(asked.sort()).toEqual([
+      ['codebuild', 'node'],
+      ['fargate', null],
+      ['fargate', 'node'],
+    ])
     expect(await leftovers(s)).toEqual([])
   })
 

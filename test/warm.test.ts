@@ -15,6 +15,7 @@ import {
   jobs,
   leftovers,
   MINUTE,
+  noting,
   runners,
   SECOND,
   START,
@@ -52,6 +53,19 @@ describe('a pool', () => {
       expect([minutes, await waiting(s)]).toEqual([minutes, 2])
     }
     expect(s.world.metrics.get('StandbysLaunched')).toBe(2)
+  })
+
+  it('may be of runners with an image of tornade.yml', async () => {
+    const x64 = `123456789012.dkr.ecr.us-east-1.amazonaws.com/node@sha256:${'a'.repeat(64)}`
+    const labels = ['tornade/image:node']
+    const asked: (string | null)[] = []
+    const wrapPorts = (ports: Ports) => noting(ports, ({ image }) => asked.push(image))
+    const s = await warm({ labels }, { config: { images: { node: { x64 } } }, wrapPorts })
+    s.world.github.queue(job(2, { labels, script: { durationMs: MINUTE } }))
+    await s.world.clock.run(START + 10 * MINUTE)
+    expect((await jobOf(s.world, '2-1')).runner).toMatch(/-0-1$/)
+    // The first job, the pool, and the runner of the second job, which takes the place of the one that served it.
+    expect(asked).toEqual([null, 'node', 'node', 'node'])
   })
 
   it('serves a job within seconds, and the runner started for that job takes the place in it', async () => {

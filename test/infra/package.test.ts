@@ -318,6 +318,25 @@ describe('a tornade.yml', () => {
     expect(deploymentFaults(loaded(images('us-east-1')), new Set(['region']))).toEqual([])
   })
 
+  it('has images of its own in as many repositories as a policy can name', async () => {
+    const images = (count: number) =>
+      Object.fromEntries(
+        Array.from({ length: count }, (_, index) => {
+          const x64 = `123456789012.dkr.ecr.us-east-1.amazonaws.com/${'team/'.repeat(20)}${index}@sha256:${'a'.repeat(64)}`
+          return [`image-${index}`, { x64 }]
+        }),
+      )
+    expect(deploymentFaults(loaded({ images: images(30) }))).toEqual([])
+    expect(deploymentFaults(loaded({ images: images(34) }))).toEqual([
+      expect.stringMatching(/^tornade\.yml: images: their repositories take 5\d{3} characters of a policy/),
+    ])
+    const { template } = await compileStack({ images: images(30) })
+    const policy = JSON.stringify(template.Resources.RunnerBuildPolicy!.Properties!.PolicyDocument)
+    const resolved = policy.replaceAll(/\{"Fn::Sub":("[^"]*")\}/g, '$1')
+    expect(resolved.length).toBeGreaterThan(5000)
+    expect(resolved.length).toBeLessThan(6144)
+  })
+
   it('says no more of a role than ECS has room for', () => {
     const refs = (count: number) => Array.from({ length: count }, (_, index) => `refs/heads/release/${index}`)
     expect(deploymentFaults(loaded({ roles: role({ refs: refs(200) }) }))).toEqual([])

@@ -2,8 +2,9 @@
 import { fileURLToPath } from 'node:url'
 import { type Config, DEFAULT_CONFIG } from '../../functions/config.ts'
 import { generationOf, jobKeyOf } from '../../functions/core/plan.ts'
-import type { Job, Runner } from '../../functions/core/types.ts'
+import type { Job, Runner, StartRequest } from '../../functions/core/types.ts'
 import type { Ports } from '../../functions/ports.ts'
+import { proxy } from '../../local/around.ts'
 import type { DoubleJob } from '../../local/github.ts'
 import { SILENT } from '../../local/log.ts'
 import { ACME_APP, hex } from '../../local/payloads.ts'
@@ -12,8 +13,8 @@ import { generator } from '../../local/random.ts'
 import { readWiring } from '../../local/wiring.ts'
 import { World, type WorldOptions } from '../../local/world.ts'
 
-export { guarded, proxy } from '../../local/around.ts'
-export { generator }
+export { guarded } from '../../local/around.ts'
+export { generator, proxy }
 
 export const START = Date.UTC(2026, 10, 2, 9)
 export const SECOND = 1_000
@@ -82,6 +83,20 @@ export function job(jobId: number, facts: Partial<DoubleJob> = {}): DoubleJob {
     event: 'push',
     headRepositoryId: repository.id,
     ...facts,
+  }
+}
+
+/** Tells of each request to start a runner. */
+export function noting(ports: Ports, note: (request: StartRequest) => void): Ports {
+  const { compute } = ports
+  return {
+    ...ports,
+    compute: proxy(compute, {
+      start: request => {
+        note(request)
+        return compute.start(request)
+      },
+    }),
   }
 }
 
