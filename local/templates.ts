@@ -125,7 +125,11 @@ class Loader {
   }
 
   async #resolveText(text: string, where: string, open: readonly string[]): Promise<unknown> {
-    return this.#resolveFlat(text.replaceAll(STAGE, this.#stage), where, open)
+    return this.#resolveFlat(
+      text.replaceAll(STAGE, () => this.#stage),
+      where,
+      open,
+    )
   }
 
   async #resolveFlat(text: string, where: string, open: readonly string[]): Promise<unknown> {

@@ -484,7 +484,9 @@ describe('a role or an image', () => {
         expect(await stack.compute.start({ ...request, image: name })).toEqual({
           outcome: 'failed',
           kind: 'permanent',
-          message: expect.stringContaining(`x64/image:${name}`),
+          message: expect.stringMatching(
+            new RegExp(`x64/image:${name}\\. .*tornade\\.yml has images\\.${name}: deploy again`),
+          ),
         })
       }
       expect(stack.wire.calls).toEqual([])

@@ -11,7 +11,7 @@ import type { TornadeError } from '../../functions/core/errors.ts'
 import { bundle } from '../../scripts/bundle.ts'
 import { deploymentFaults, paramFaults, REGIONS, stageFault, templateFaults } from '../../scripts/package.ts'
 import { zip } from '../../scripts/zip.ts'
-import { compileStack, ROOT } from './stack.ts'
+import { compileStack, ROOT, type Template } from './stack.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -139,6 +139,17 @@ describe('a bundle', () => {
     expect(await (await load(root, 'webhook'))()).toBe('hello from webhook')
   })
 
+  it('has beside it what the stack needs for images of tornade.yml, of this time alone', async () => {
+    const root = await project('images')
+    const x64 = `123456789012.dkr.ecr.us-east-1.amazonaws.com/node@sha256:${'a'.repeat(64)}`
+    const made = async () =>
+      JSON.parse(await readFile(join(root, '.tornade/package/dev/images.json'), 'utf8')).Resources
+    await bundle({ root, stage: 'dev', config: { ...CONFIG, images: { node: { x64 } } } })
+    expect(Object.keys(await made())).toEqual(['RunnerImagenodeX64'])
+    await bundle({ root, stage: 'dev', config: CONFIG })
+    expect(await made()).toEqual({})
+  })
+
   it('leaves source maps out, and beside it', async () => {
     const root = await project('maps')
     await bundle({ root, stage: 'dev', config: CONFIG })
@@ -245,7 +256,7 @@ describe('the functions of this project', () => {
 })
 
 describe('a stage', () => {
-  it.each(['dev', 'a', 'eu-west-2', 'a23456789012345', 'dev-images', 'image-x64'])('may be %s', stage => {
+  it.each(['dev', 'a', 'eu-west-2', 'a23456789012345', 'draft-1', 'image-x64'])('may be %s', stage => {
     expect(stageFault(stage)).toBeNull()
   })
 
@@ -263,7 +274,7 @@ describe('a stage', () => {
     ['d-image-node', '-image'],
   ])('may not be %s, which has names that another stage has', (stage, word) => {
     expect(stageFault(stage)).toBe(
-      `the stage "${stage}": what the stage ${stage.slice(0, stage.indexOf(word))} has is called so; a stage has no ${word} in its name`,
+      `the stage "${stage}": what the stage ${stage.slice(0, stage.indexOf(word))} has is called so; a stage does not end with -draft, and has no -image in it`,
     )
   })
 })
@@ -438,6 +449,31 @@ describe('npm run package', () => {
       '  tornade.yml: region: AWS has no region eu-west-9',
     ])
   })
+
+  it('makes a template with the images of tornade.yml, by their digests', async () => {
+    const stage = 'package-test'
+    const made = ['package', 'stack'].map(name => join(ROOT, '.tornade', name, stage))
+    const cwd = await mkdtemp(join(folder, 'cwd-'))
+    const image = `123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/node@sha256:${'a'.repeat(64)}`
+    const text = `region: eu-west-1\nowners: { acme: 9919 }\nimages: { node: '${image}' }\n`
+    await writeFile(join(cwd, 'tornade.yml'), text)
+    try {
+      expect((await run(cwd, '--stage', stage)).code).toBe(0)
+      const template = join(made[1]!, 'cloudformation-template-update-stack.json')
+      const { Resources } = JSON.parse(await readFile(template, 'utf8')) as Template
+      const images = Object.values(Resources).flatMap(({ Properties }) =>
+        String(Properties?.Family).startsWith(`tornade-${stage}-image-`)
+          ? [[Properties!.Family, (Properties!.ContainerDefinitions as { Image: string }[])[0]!.Image]]
+          : [],
+      )
+      expect(images).toEqual([
+        [`tornade-${stage}-image-node-x64`, image],
+        [`tornade-${stage}-image-node-arm64`, image],
+      ])
+    } finally {
+      for (const path of made) await rm(path, { recursive: true, force: true })
+    }
+  }, 60_000)
 
   it('refuses options that it does not know', async () => {
     expect(await run(folder, '--stag', 'dev')).toMatchObject({
