@@ -6,7 +6,7 @@ import * as z from 'zod'
 import { type Config, DEFAULT_CONFIG } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { readSchedule, type Schedule } from '../functions/core/pools.ts'
-import { REGIONS } from '../functions/core/prices.ts'
+import { PRICES } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import { configFaults } from './config-faults.ts'
 
@@ -247,7 +247,7 @@ function checkConfig(text: string, shown: string): Omit<CheckedConfig, 'path'> {
   const data = file.parse(Object.fromEntries(sound))
   const config = compile(data)
   for (const fault of configFaults(config, unsound)) faults.add(fault)
-  const blind = config.spend !== null && !REGIONS.has(config.region)
+  const blind = config.spend !== null && !PRICES.regions.has(config.region)
   const warnings = [
     ...(blind ? [`spend counts nothing in ${config.region}, whose prices are unknown (docs/costs.md)`] : []),
   ]

@@ -18,6 +18,7 @@ import {
   isRunner,
   needsRunner,
   newRunner,
+  priced,
   runnerState,
   withCleaning,
   withCost,
@@ -378,7 +379,7 @@ export function lifecycle(
 
   /**
    * A second task or build of a runner. It can take no ticket, so nothing of it is the runner's but its cost, which is on the
-   * caps and stands beside that of the runner. It is booked before it is written down: rather twice than never.
+   * caps by itself and in that of the runner. It is booked before it is written down: rather twice than never.
    */
   async function onSecond(runner: Runner, event: RunnerEvent): Promise<void> {
     const { providerId, stoppedAt } = event
@@ -396,7 +397,7 @@ export function lifecycle(
     await update(
       ledger.runners,
       name,
-      current => current && { ...current, wasted: { ...current.wasted, [providerId]: microUsd } },
+      current => current && priced({ ...current, wasted: { ...current.wasted, [providerId]: microUsd } }),
     )
   }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { githubHostedPerMinute, jobCost, perMinute, runnerCost } from '../functions/core/cost.ts'
-import { REGIONS } from '../functions/core/prices.ts'
+import { PRICES } from '../functions/core/prices.ts'
 import type { Runner, RunnerCost, RunnerLaunch, RunnerShape } from '../functions/core/types.ts'
 
 const T0 = Date.UTC(2026, 10, 2, 9, 0, 0)
@@ -95,9 +95,11 @@ describe('invoices', () => {
       startupMicroUsd: 864,
       jobMicroUsd: 5187,
       idleMicroUsd: 2594,
+      wastedMicroUsd: 0,
       onDemandMicroUsd: 8645,
       billedMs: 300_000,
       basis: 'published',
+      onDemandBasis: 'published',
     })
     expect(jobCost(facts)).toEqual({
       runner: 'tornade-1-1-1',
@@ -105,6 +107,7 @@ describe('invoices', () => {
       githubHostedMicroUsd: 18_000,
       onDemandMicroUsd: 5187,
       basis: 'published',
+      onDemandBasis: 'published',
     })
   })
 
@@ -144,9 +147,11 @@ describe('invoices', () => {
       startupMicroUsd: 851,
       jobMicroUsd: 9458,
       idleMicroUsd: 1041,
+      wastedMicroUsd: 0,
       onDemandMicroUsd: 33_747,
       billedMs: 600_000,
       basis: 'estimate',
+      onDemandBasis: 'published',
     })
     expect(jobCost(facts)).toMatchObject({
       microUsd: 9458,
@@ -220,9 +225,11 @@ describe('invoices', () => {
       startupMicroUsd: 416,
       jobMicroUsd: 4000,
       idleMicroUsd: 5584,
+      wastedMicroUsd: 0,
       onDemandMicroUsd: 10_000,
       billedMs: 120_000,
       basis: 'published',
+      onDemandBasis: 'published',
     })
     expect(jobCost(facts)).toMatchObject({ microUsd: 4000, onDemandMicroUsd: 4000 })
   })
@@ -294,9 +301,11 @@ describe('invoices', () => {
       startupMicroUsd: 0,
       jobMicroUsd: 0,
       idleMicroUsd: 0,
+      wastedMicroUsd: 0,
       onDemandMicroUsd: 0,
       billedMs: 0,
       basis: 'published',
+      onDemandBasis: 'published',
     }
     for (const region of ['us-east-1', 'mars-north-1'])
       expect(
@@ -421,7 +430,7 @@ describe('GitHub-hosted', () => {
 
 // Properties
 
-const REGION_NAMES = [...REGIONS.keys(), 'mars-north-1', '__proto__', 'constructor', '']
+const REGION_NAMES = [...PRICES.regions.keys(), 'mars-north-1', '__proto__', 'constructor', '']
 const COMPUTE_TYPES = ['SMALL', 'MEDIUM', 'LARGE', 'XLARGE', '2XLARGE', 'HUGE'].map(
   size => `BUILD_GENERAL1_${size}`,
 )

@@ -192,6 +192,7 @@ describe('GET /api/jobs', () => {
       words(`
         jobId attempt repository workflow labels outcome conclusion reason runner queueSeconds
         runSeconds costUsd githubHostedUsd state createdAt queuedAt startedAt completedAt lostTo rerunOf
+        basis onDemandUsd onDemandBasis githubHostedBasis githubFeeUsd
       `),
     )
     expect(jobs[0]).toMatchObject({ jobId: 2, state: 'queued', outcome: null, runner: null })
@@ -274,7 +275,7 @@ describe('GET /api/runners', () => {
       words(`
         name state repository job compute capacity arch cpu memoryGiB diskGiB cause launchedAt
         pullStartedAt startedAt jobStartedAt jobCompletedAt stoppedAt ageSeconds costUsd startupUsd
-        jobUsd idleUsd basis
+        jobUsd idleUsd basis wastedUsd onDemandUsd onDemandBasis
       `),
     )
     expect(runners.map((runner: { state: string }) => runner.state)).toEqual(['busy', 'stopped'])

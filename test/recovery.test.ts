@@ -212,7 +212,7 @@ describe('money', () => {
     expect((await s.world.ledger.gate.get()).spent['2026-11']).toBe(only!.cost!.totalMicroUsd)
   })
 
-  it('of a second build of a runner is booked once, beside that of the first', async () => {
+  it('of a second build of a runner is booked once, as idle and as wasted', async () => {
     let second: string | null = null
     const s = await stack({
       onEvent: (_, event, pass) => {
@@ -230,10 +230,11 @@ describe('money', () => {
     const [only] = await runners(s.world)
     expect(only).toMatchObject({ providerId: first.providerId, startedAt: first.startedAt })
     expect(only!.stoppedAt! - START).toBeGreaterThan(10 * MINUTE)
-    expect(only!.wasted![second!]).toBeGreaterThan(0)
-    expect((await s.world.ledger.gate.get()).spent['2026-11']).toBe(
-      only!.cost!.totalMicroUsd + only!.wasted![second!]!,
-    )
+    // It is stopped as soon as it is heard of: one minute, $0.005.
+    expect(only!.wasted).toEqual({ [second!]: 5000 })
+    expect(only!.cost!.wastedMicroUsd).toBe(5000)
+    expect(only!.cost!.idleMicroUsd).toBeGreaterThanOrEqual(5000)
+    expect((await s.world.ledger.gate.get()).spent['2026-11']).toBe(only!.cost!.totalMicroUsd)
     expect(await leftovers(s)).toEqual([])
   })
 })

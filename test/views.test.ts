@@ -328,7 +328,10 @@ describe('apiJob', () => {
     const { job, runner } = served()
     const document = apiJob(job, runner)
     expect(Object.keys(document).slice(13)).toEqual(
-      words('state createdAt queuedAt startedAt completedAt lostTo rerunOf'),
+      words(`
+        state createdAt queuedAt startedAt completedAt lostTo rerunOf basis onDemandUsd onDemandBasis
+        githubHostedBasis githubFeeUsd
+      `),
     )
     expect(document).toMatchObject({
       ...jobView(job, runner, { final: false }),
@@ -359,7 +362,7 @@ describe('apiRunner', () => {
       words(`
         name state repository job compute capacity arch cpu memoryGiB diskGiB cause launchedAt
         pullStartedAt startedAt jobStartedAt jobCompletedAt stoppedAt ageSeconds costUsd startupUsd
-        jobUsd idleUsd basis
+        jobUsd idleUsd basis wastedUsd onDemandUsd onDemandBasis
       `),
     )
     expect(document).toMatchObject({

@@ -3,17 +3,20 @@
  *
  * A runner costs its billed window × the price of its shape. The window is cut at two moments, when the runner
  * was up and when its job ended, into start-up, job and idle. All arithmetic is in integers (BigInt for
- * products) and rounds once, so the three parts sum to the whole, to the micro-dollar.
+ * products) and rounds once, so the three parts sum to the whole, to the micro-dollar. Of that whole, whatever part
+ * it is in, is told how much was wasted: paid for a runner that an interruption took, or that was started by mistake.
  */
 import {
   FARGATE_INCLUDED_DISK_GIB,
-  GITHUB_HOSTED,
+  type GitHubPrices,
+  PRICES,
   type Price,
-  PUBLIC_IPV4_HOUR,
+  type PriceTable,
   PUBLIC_STANDARD_MAX_CPU,
-  REGIONS,
+  pricesAt,
   type RegionPrices,
 } from './prices.ts'
+import { isInVain } from './stops.ts'
 import type { Arch, Compute, JobCost, PriceBasis, Runner, RunnerCost, RunnerShape } from './types.ts'
 
 const MINUTE_MS = 60_000
@@ -44,14 +47,17 @@ const UNKNOWN_RATE: Rate = { scaled: null, basis: 'unknown' }
 /**
  * Price of one minute of this shape, IPv4 included on Fargate; microUsd may be fractional; null = unknown.
  *
- * With a number and the basis `unknown`, only the extra storage has no known price: the number is then a lower
- * bound.
+ * With a number and the basis `unknown`, only a smaller part, such as the extra storage, has no known price: the number
+ * is then a lower bound.
+ * @param at milliseconds since 1970; the newest prices without it
  */
 export function perMinute(
   shape: RunnerShape,
   region: string,
+  at = Number.POSITIVE_INFINITY,
+  prices = PRICES,
 ): { readonly microUsd: number | null; readonly basis: PriceBasis } {
-  const { scaled, basis } = rateOf(shape, region)
+  const { scaled, basis } = rateOf(shape, region, at, prices)
   return { microUsd: scaled === null ? null : Number(scaled) / SCALED_PER_MICRO_USD_MINUTE, basis }
 }
 
@@ -62,48 +68,73 @@ export function perMinute(
 export function githubHostedPerMinute(
   arch: Arch,
   cpu: number,
+  { hosted }: GitHubPrices = pricesAt(PRICES.github, Number.POSITIVE_INFINITY),
 ): { readonly microUsd: number; readonly cpu: number } | null {
-  const runner = GITHUB_HOSTED[arch].find(hosted => hosted.cpu >= cpu)
+  const runner = hosted[arch].find(one => one.cpu >= cpu)
   return runner ? { microUsd: runner.nanoUsd / NANO_PER_MICRO, cpu: runner.cpu } : null
 }
 
-/** Cost of a runner whose end is known; null before (launch unknown or not stopped). */
-export function runnerCost(runner: Runner): RunnerCost | null {
-  return invoice(runner)?.cost ?? null
-}
-
-/** Share of the job it really ran; null when it ran none or has no cost yet. */
-export function jobCost(runner: Runner): JobCost | null {
-  const bill = invoice(runner)
-  if (bill === null || runner.launch === null || runner.job === null) return null
+/** Cost of a runner whose end is known, at the prices of its stop; null before (launch unknown or not stopped). */
+export function runnerCost(runner: Runner, prices = PRICES): RunnerCost | null {
+  const bill = invoice(runner, prices)
+  if (bill === null) return null
+  const { own } = bill
+  const twice = costOfDoubles(runner)
+  const total = own.totalMicroUsd + twice
   return {
-    runner: runner.name,
-    microUsd: bill.cost.jobMicroUsd,
-    githubHostedMicroUsd: githubHostedCost(runner.launch.shape, runner.job, bill.window.endedAt),
-    onDemandMicroUsd: share(bill.cost.onDemandMicroUsd, bill.jobMs, bill.cost.billedMs),
-    basis: bill.cost.basis,
+    ...own,
+    totalMicroUsd: total,
+    idleMicroUsd: own.idleMicroUsd + twice,
+    onDemandMicroUsd: own.onDemandMicroUsd + twice,
+    wastedMicroUsd: isInVain(runner) ? total : twice,
   }
 }
 
+/** Share of the job it really ran; null when it ran none or has no cost yet. */
+export function jobCost(runner: Runner, prices = PRICES): JobCost | null {
+  const bill = invoice(runner, prices)
+  if (bill === null || runner.launch === null || runner.job === null) return null
+  const { own, window, jobMs } = bill
+  const github = pricesAt(prices.github, window.endedAt)
+  const minutes = startedMinutes(runner.job, window.endedAt)
+  const fee = Math.round((minutes * github.selfHostedMinuteNanoUsd) / NANO_PER_MICRO)
+  return {
+    runner: runner.name,
+    microUsd: own.jobMicroUsd,
+    githubHostedMicroUsd: githubHostedCost(runner.launch.shape, runner.job, minutes, github),
+    onDemandMicroUsd: share(own.onDemandMicroUsd, jobMs, own.billedMs),
+    basis: own.basis,
+    onDemandBasis: own.onDemandBasis,
+    ...(fee > 0 ? { githubFeeMicroUsd: fee } : {}),
+  }
+}
+
+/** What other tasks or builds cost that were started for this runner by mistake. */
+export function costOfDoubles({ wasted }: Pick<Runner, 'wasted'>): number {
+  return Object.values(wasted ?? {}).reduce((sum, microUsd) => sum + microUsd, 0)
+}
+
 interface Invoice {
-  readonly cost: RunnerCost
+  /** Without other tasks that were started for it. */
+  readonly own: Required<Omit<RunnerCost, 'wastedMicroUsd'>>
   readonly window: BilledWindow
   readonly jobMs: number
 }
 
-function invoice(runner: Runner): Invoice | null {
+function invoice(runner: Runner, prices: PriceTable): Invoice | null {
   const window = billedWindow(runner)
   if (runner.launch === null || window === null) return null
   const { shape, region } = runner.launch
-  const { billedMs } = window
-  const rate = rateOf(shape, region)
-  const onDemand = rateOf(shape.capacity === null ? shape : { ...shape, capacity: 'on-demand' }, region)
+  const { billedMs, endedAt } = window
+  const onDemandShape = shape.capacity === null ? shape : ({ ...shape, capacity: 'on-demand' } as const)
+  const rate = rateOf(shape, region, endedAt, prices)
+  const onDemand = rateOf(onDemandShape, region, endedAt, prices)
   const { startupMs, jobMs } = splitWindow(runner, window)
 
   const total = charge(rate, billedMs)
   const startup = share(total, startupMs, billedMs)
   const job = share(total, jobMs, billedMs)
-  const cost = {
+  const own = {
     totalMicroUsd: total,
     startupMicroUsd: startup,
     jobMicroUsd: job,
@@ -112,21 +143,23 @@ function invoice(runner: Runner): Invoice | null {
     billedMs,
     // Nothing billed costs nothing for sure, whatever is known about the price.
     basis: billedMs === 0 ? ('published' as const) : rate.basis,
+    onDemandBasis: billedMs === 0 ? ('published' as const) : onDemand.basis,
   }
-  return { cost, window, jobMs }
+  return { own, window, jobMs }
 }
 
 // Prices
 
-function rateOf(shape: RunnerShape, region: string): Rate {
-  const prices = REGIONS.get(region)
-  if (!prices) return UNKNOWN_RATE
+function rateOf(shape: RunnerShape, region: string, at: number, { regions }: PriceTable): Rate {
+  const history = regions.get(region)
+  if (!history) return UNKNOWN_RATE
+  const prices = pricesAt(history, at)
   return shape.compute === 'fargate' ? fargateRate(shape, prices) : codebuildRate(shape, prices)
 }
 
 /**
  * vCPU, memory and address always count; storage only beyond what is included. Without a price of vCPU or
- * memory the rest says nothing, so the whole is unknown. A lacking price of storage leaves a lower bound, which
+ * memory the rest says nothing, so the whole is unknown. A lacking price of the others leaves a lower bound, which
  * serves spend caps and reports better than nothing would.
  */
 function fargateRate(shape: RunnerShape, prices: RegionPrices): Rate {
@@ -135,7 +168,7 @@ function fargateRate(shape: RunnerShape, prices: RegionPrices): Rate {
   const parts: readonly Part[] = [
     { price: vcpuHour, amount: shape.cpu },
     { price: gbHour, amount: shape.memoryGiB },
-    { price: PUBLIC_IPV4_HOUR, amount: 1 },
+    { price: prices.publicIpv4Hour, amount: 1 },
     { price: prices.fargateStorageGbHour, amount: shape.diskGiB - FARGATE_INCLUDED_DISK_GIB },
   ]
   return sum(parts.filter(part => part.amount > 0))
@@ -222,18 +255,23 @@ function splitWindow(runner: Runner, window: BilledWindow): { startupMs: number;
   return { startupMs: up - startedAt, jobMs: to - from }
 }
 
-/** The job's started minutes, at least one, on GitHub's runner of the same size. */
-function githubHostedCost(
-  shape: RunnerShape,
-  job: NonNullable<Runner['job']>,
-  runnerEndedAt: number,
-): number | null {
-  const hosted = githubHostedPerMinute(shape.arch, shape.cpu)
-  if (hosted === null) return null
-  if (job.publicRepository && hosted.cpu <= PUBLIC_STANDARD_MAX_CPU) return 0
+/** As GitHub counts: at least one. */
+function startedMinutes(job: NonNullable<Runner['job']>, runnerEndedAt: number): number {
   const completedAt = instant(job.completedAt) ?? runnerEndedAt
   const runMs = completedAt - (instant(job.startedAt) ?? completedAt)
-  return Math.max(1, Math.ceil(runMs / MINUTE_MS)) * hosted.microUsd
+  return Math.max(1, Math.ceil(runMs / MINUTE_MS))
+}
+
+/** The job's minutes on GitHub's runner of the same size. */
+function githubHostedCost(
+  { arch, cpu }: RunnerShape,
+  { publicRepository }: NonNullable<Runner['job']>,
+  minutes: number,
+  github: GitHubPrices,
+): number | null {
+  const hosted = githubHostedPerMinute(arch, cpu, github)
+  if (hosted === null) return null
+  return publicRepository && hosted.cpu <= PUBLIC_STANDARD_MAX_CPU ? 0 : minutes * hosted.microUsd
 }
 
 /** A moment in whole milliseconds; null for none, and for what is no moment (NaN, before 1970, past 9999). */

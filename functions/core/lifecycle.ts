@@ -183,13 +183,16 @@ export function applyJobToRunner(
   // A runner runs one job. Whoever names it for another is wrong, and must not take the cost from the first.
   if (job && job.key !== event.request.key) return runner
   const startedAt = event.kind === 'in_progress' ? event.at : (event.startedAt ?? event.at)
+  const known = job?.completedAt == null ? null : { at: job.completedAt, conclusion: job.conclusion }
+  const ended =
+    event.kind === 'completed' ? pick(known, { at: event.at, conclusion: event.conclusion }, order) : known
   return priced({
     ...runner,
     job: {
       key: event.request.key,
       startedAt: least(job?.startedAt ?? null, startedAt)!,
-      completedAt:
-        event.kind === 'completed' ? least(job?.completedAt ?? null, event.at) : (job?.completedAt ?? null),
+      completedAt: ended?.at ?? null,
+      ...(ended?.conclusion === undefined ? {} : { conclusion: ended.conclusion }),
       publicRepository: !event.request.repository.private,
     },
   })

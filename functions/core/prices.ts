@@ -1,18 +1,18 @@
 /**
- * Prices, as data. To correct a price or add a region, change this file and its date; no code reads a price
- * from anywhere else.
+ * Prices, read from prices.json. To correct a price, change that file; no code reads a price from anywhere else.
+ * `npm run prices` brings those of AWS up to date.
  *
- * All prices are integer nano-dollars (9 digits after the point: 40_480_000 is $0.040480000), before tax,
- * free tiers, savings plans and private discounts. What is not listed, or is listed as UNKNOWN, is unknown.
+ * In the file a price is US dollars with up to nine decimals. With ~ before it is an estimate, from a secondary source
+ * or of something that moves; without, it was read where AWS or GitHub publish it. null, and what is not listed, is
+ * unknown. All are before tax, free tiers, savings plans and private discounts.
  *
  * Published prices stand at aws.amazon.com/fargate/pricing, aws.amazon.com/codebuild/pricing,
  * aws.amazon.com/vpc/pricing and docs.github.com/billing/reference/actions-runner-pricing.
  */
+import data from './prices.json' with { type: 'json' }
 import type { Arch, PriceBasis, RunnerCapacity } from './types.ts'
 
-/** Month in which the prices below were gathered. */
-export const PRICES_AS_OF = '2026-11'
-
+/** Integer nano-dollars: 40_480_000 is $0.040480000. */
 export type Price =
   | { readonly nanoUsd: number; readonly basis: Exclude<PriceBasis, 'unknown'> }
   | { readonly nanoUsd: null; readonly basis: 'unknown' }
@@ -27,121 +27,73 @@ export interface RegionPrices {
   readonly fargate: Readonly<Record<Arch, Readonly<Record<RunnerCapacity, FargatePrices>>>>
   /** Ephemeral storage beyond what is included, per GB and hour. Spot lowers vCPU and memory, not this. */
   readonly fargateStorageGbHour: Price
+  /** Public IPv4 address of a Fargate task, per hour. CodeBuild's costs nothing. */
+  readonly publicIpv4Hour: Price
   /** EC2-mode builds: compute type → price of a minute. */
   readonly codebuildMinute: Readonly<Record<Arch, ReadonlyMap<string, Price>>>
 }
 
-/** Read on the price page of AWS or GitHub. */
-const published = (nanoUsd: number): Price => ({ nanoUsd, basis: 'published' })
-/** From a secondary source, or a price that moves. */
-const estimate = (nanoUsd: number): Price => ({ nanoUsd, basis: 'estimate' })
+export interface GitHubPrices {
+  /** Linux runners, smallest first: per started minute of a job in a private repository. */
+  readonly hosted: Readonly<Record<Arch, readonly { readonly cpu: number; readonly nanoUsd: number }[]>>
+  /** GitHub's fee for a minute of a job on a self-hosted runner. */
+  readonly selfHostedMinuteNanoUsd: number
+}
 
-export const UNKNOWN: Price = { nanoUsd: null, basis: 'unknown' }
-const UNKNOWN_FARGATE: FargatePrices = { vcpuHour: UNKNOWN, gbHour: UNKNOWN }
+/** Newest last. Prices hold from their date on (UTC) until the next; the first hold for all time before, too. */
+export type History<T> = readonly [Dated<T>, ...Dated<T>[]]
+export interface Dated<T> {
+  readonly from: number
+  readonly prices: T
+}
 
-/** On-demand Fargate where the lowest prices apply; Ireland costs what Virginia costs. */
-const FARGATE_X64: FargatePrices = { vcpuHour: published(40_480_000), gbHour: published(4_445_000) }
-const FARGATE_ARM64: FargatePrices = { vcpuHour: published(32_380_000), gbHour: published(3_560_000) }
+export interface PriceTable {
+  readonly regions: ReadonlyMap<string, History<RegionPrices>>
+  readonly github: History<GitHubPrices>
+  readonly checked: readonly Check[]
+}
 
-const TOKYO_X64: FargatePrices = { vcpuHour: published(50_560_000), gbHour: published(5_530_000) }
-const TOKYO_ARM64: FargatePrices = { vcpuHour: published(40_450_000), gbHour: published(4_420_000) }
-/** Tokyo's Spot prices are not at hand: about 68 % off was reported. */
-const TOKYO_SPOT_DISCOUNT_PERCENT = 68
+/** When somebody last looked whether prices still hold (YYYY-MM-DD). */
+export interface Check {
+  readonly source: 'AWS' | 'Fargate Spot' | 'GitHub'
+  /** null for what is the same everywhere. */
+  readonly region: string | null
+  readonly on: string
+}
 
-export const REGIONS: ReadonlyMap<string, RegionPrices> = new Map([
-  [
-    'us-east-1',
-    {
-      fargate: {
-        x64: {
-          'on-demand': FARGATE_X64,
-          // Seen between 0.01255 and 0.01334 per vCPU, 0.00137 and 0.00146 per GB: the middle.
-          spot: { vcpuHour: estimate(12_945_000), gbHour: estimate(1_415_000) },
-        },
-        arm64: {
-          'on-demand': FARGATE_ARM64,
-          spot: { vcpuHour: estimate(10_340_000), gbHour: estimate(1_140_000) },
-        },
-      },
-      fargateStorageGbHour: published(111_000),
-      codebuildMinute: {
-        x64: new Map([
-          ['BUILD_GENERAL1_SMALL', published(5_000_000)],
-          ['BUILD_GENERAL1_MEDIUM', published(10_000_000)],
-          ['BUILD_GENERAL1_LARGE', published(20_000_000)],
-          ['BUILD_GENERAL1_XLARGE', estimate(80_000_000)],
-          ['BUILD_GENERAL1_2XLARGE', estimate(200_000_000)],
-        ]),
-        arm64: new Map([
-          ['BUILD_GENERAL1_SMALL', published(3_400_000)],
-          ['BUILD_GENERAL1_MEDIUM', estimate(7_000_000)],
-          ['BUILD_GENERAL1_LARGE', UNKNOWN],
-          ['BUILD_GENERAL1_XLARGE', estimate(60_000_000)],
-          ['BUILD_GENERAL1_2XLARGE', estimate(90_000_000)],
-        ]),
-      },
-    },
-  ],
-  [
-    'eu-west-1',
-    {
-      fargate: {
-        x64: { 'on-demand': FARGATE_X64, spot: UNKNOWN_FARGATE },
-        arm64: { 'on-demand': FARGATE_ARM64, spot: UNKNOWN_FARGATE },
-      },
-      fargateStorageGbHour: UNKNOWN,
-      codebuildMinute: { x64: new Map(), arm64: new Map() },
-    },
-  ],
-  [
-    'ap-northeast-1',
-    {
-      fargate: {
-        x64: { 'on-demand': TOKYO_X64, spot: discounted(TOKYO_X64, TOKYO_SPOT_DISCOUNT_PERCENT) },
-        arm64: { 'on-demand': TOKYO_ARM64, spot: discounted(TOKYO_ARM64, TOKYO_SPOT_DISCOUNT_PERCENT) },
-      },
-      fargateStorageGbHour: estimate(133_000),
-      codebuildMinute: {
-        x64: new Map(),
-        arm64: new Map([['BUILD_GENERAL1_SMALL', estimate(4_250_000)]]),
-      },
-    },
-  ],
-])
+/** The document that is prices.json. */
+export interface PriceFile {
+  readonly regions: Readonly<Record<string, RegionFile>>
+  readonly github: {
+    readonly checked: string
+    readonly history: readonly {
+      readonly from: string
+      readonly selfHostedMinute: string
+      readonly hostedMinute: Readonly<Record<Arch, Readonly<Record<string, string>>>>
+    }[]
+  }
+}
+export interface RegionFile {
+  /** list: the price list of AWS; spot: prices of Fargate Spot, which are not in it. */
+  readonly checked: { readonly list: string; readonly spot: string }
+  readonly history: readonly RegionEntry[]
+}
+export interface RegionEntry {
+  readonly from: string
+  readonly fargate: Readonly<
+    Record<
+      Arch,
+      Readonly<Record<RunnerCapacity, { readonly vcpuHour: PriceText; readonly gbHour: PriceText }>>
+    >
+  >
+  readonly fargateStorageGbHour: PriceText
+  readonly publicIpv4Hour: PriceText
+  readonly codebuildMinute: Readonly<Record<Arch, Readonly<Record<string, PriceText>>>>
+}
+export type PriceText = string | null
 
 /** Storage of every Fargate task that costs nothing extra, GiB. */
 export const FARGATE_INCLUDED_DISK_GIB = 20
-
-/** Public IPv4 address of a Fargate task, per hour; the same in every region. CodeBuild's costs nothing. */
-export const PUBLIC_IPV4_HOUR: Price = published(5_000_000)
-
-export interface GitHubHostedPrice {
-  readonly cpu: number
-  /** Per started minute of a job in a private repository. */
-  readonly nanoUsd: number
-}
-
-/** GitHub-hosted Linux runners since 2026-01-01, smallest first. The 1-core runner exists for x64 only. */
-export const GITHUB_HOSTED: Readonly<Record<Arch, readonly GitHubHostedPrice[]>> = {
-  x64: [
-    { cpu: 1, nanoUsd: 2_000_000 },
-    { cpu: 2, nanoUsd: 6_000_000 },
-    { cpu: 4, nanoUsd: 12_000_000 },
-    { cpu: 8, nanoUsd: 22_000_000 },
-    { cpu: 16, nanoUsd: 42_000_000 },
-    { cpu: 32, nanoUsd: 82_000_000 },
-    { cpu: 64, nanoUsd: 162_000_000 },
-    { cpu: 96, nanoUsd: 252_000_000 },
-  ],
-  arm64: [
-    { cpu: 2, nanoUsd: 5_000_000 },
-    { cpu: 4, nanoUsd: 8_000_000 },
-    { cpu: 8, nanoUsd: 14_000_000 },
-    { cpu: 16, nanoUsd: 26_000_000 },
-    { cpu: 32, nanoUsd: 50_000_000 },
-    { cpu: 64, nanoUsd: 98_000_000 },
-  ],
-}
 
 /**
  * Largest standard Linux runner of public repositories, where standard runners are free: 4 cores on x64 and
@@ -151,17 +103,116 @@ export const GITHUB_HOSTED: Readonly<Record<Arch, readonly GitHubHostedPrice[]>>
  */
 export const PUBLIC_STANDARD_MAX_CPU = 4
 
-/**
- * GitHub's fee per minute of a self-hosted runner. Announced on 2025-12-16 as $0.002 (2_000_000) and
- * postponed; no cost contains it yet.
- */
-export const GITHUB_SELF_HOSTED_FEE_NANO_USD = 0
+/** Prices that nobody looked at for longer are told of. */
+export const STALE_AFTER_DAYS = 90
+const DAY_MS = 86_400_000
 
-function discounted(prices: FargatePrices, percent: number): FargatePrices {
-  return { vcpuHour: off(prices.vcpuHour, percent), gbHour: off(prices.gbHour, percent) }
+/** @throws Error that names what in the document is no price or date */
+export function readPrices({ regions, github }: PriceFile): PriceTable {
+  return {
+    regions: new Map(
+      Object.entries(regions).map(([region, { history }]) => [region, historyOf(history, regionPrices)]),
+    ),
+    github: historyOf(github.history, ({ selfHostedMinute, hostedMinute }) => ({
+      hosted: { x64: hosted(hostedMinute.x64), arm64: hosted(hostedMinute.arm64) },
+      selfHostedMinuteNanoUsd: nanoUsd(selfHostedMinute),
+    })),
+    checked: [
+      ...Object.entries(regions).flatMap(([region, { checked }]) => [
+        { source: 'AWS', region, on: dateText(checked.list) } as const,
+        { source: 'Fargate Spot', region, on: dateText(checked.spot) } as const,
+      ]),
+      { source: 'GitHub', region: null, on: dateText(github.checked) },
+    ],
+  }
 }
 
-/** A price with so many percent off is no published price any more. */
-function off(price: Price, percent: number): Price {
-  return price.nanoUsd === null ? UNKNOWN : estimate(Math.round((price.nanoUsd * (100 - percent)) / 100))
+export const PRICES: PriceTable = readPrices(data)
+
+/** What held at a moment (milliseconds since 1970). */
+export function pricesAt<T>(history: History<T>, at: number): T {
+  return (history.findLast(({ from }) => from <= at) ?? history[0]).prices
+}
+
+/** How old the prices are: those that were looked at longest ago. */
+export interface PriceAge {
+  /** YYYY-MM-DD */
+  readonly checkedOn: string
+  readonly days: number
+  readonly stale: boolean
+}
+
+/** @param now milliseconds since 1970 */
+export function priceAge(now: number, { checked }: PriceTable = PRICES): PriceAge {
+  const checkedOn = checked.map(({ on }) => on).reduce((a, b) => (a < b ? a : b))
+  return { checkedOn, days: daysSince(checkedOn, now), stale: daysSince(checkedOn, now) > STALE_AFTER_DAYS }
+}
+
+/** One line that says which of the prices that matter in a region are stale; null when none is. */
+export function stalePrices(region: string, now: number, { checked }: PriceTable = PRICES): string | null {
+  const stale = checked.filter(
+    check => (check.region ?? region) === region && daysSince(check.on, now) > STALE_AFTER_DAYS,
+  )
+  if (stale.length === 0) return null
+  const which = stale.map(({ source, region, on }) => `${source}${region ? ` in ${region}` : ''} ${on}`)
+  return `prices last checked over ${STALE_AFTER_DAYS} days ago: ${which.join(', ')}; see docs/costs.md, "Prices"`
+}
+
+function daysSince(date: string, now: number): number {
+  return Math.max(0, Math.floor((now - Date.parse(date)) / DAY_MS))
+}
+
+function historyOf<From extends { readonly from: string }, T>(
+  entries: readonly From[],
+  read: (entry: From) => T,
+): History<T> {
+  const [first, ...later] = entries
+    .map(entry => ({ from: Date.parse(dateText(entry.from)), prices: read(entry) }))
+    .sort((a, b) => a.from - b.from)
+  if (!first) throw new Error('prices: a history without prices')
+  return [first, ...later]
+}
+
+function regionPrices(entry: RegionEntry): RegionPrices {
+  const fargate = ({ vcpuHour, gbHour }: { vcpuHour: PriceText; gbHour: PriceText }) => ({
+    vcpuHour: price(vcpuHour),
+    gbHour: price(gbHour),
+  })
+  const byCapacity = (prices: RegionEntry['fargate'][Arch]) => ({
+    'on-demand': fargate(prices['on-demand']),
+    spot: fargate(prices.spot),
+  })
+  const byType = (minutes: Readonly<Record<string, PriceText>>) =>
+    new Map(Object.entries(minutes).map(([type, text]) => [type, price(text)]))
+  return {
+    fargate: { x64: byCapacity(entry.fargate.x64), arm64: byCapacity(entry.fargate.arm64) },
+    fargateStorageGbHour: price(entry.fargateStorageGbHour),
+    publicIpv4Hour: price(entry.publicIpv4Hour),
+    codebuildMinute: { x64: byType(entry.codebuildMinute.x64), arm64: byType(entry.codebuildMinute.arm64) },
+  }
+}
+
+function hosted(minutes: Readonly<Record<string, string>>) {
+  return Object.entries(minutes)
+    .map(([cpu, text]) => ({ cpu: Number(cpu), nanoUsd: nanoUsd(text) }))
+    .sort((a, b) => a.cpu - b.cpu)
+}
+
+function price(text: PriceText): Price {
+  if (text === null) return { nanoUsd: null, basis: 'unknown' }
+  return text.startsWith('~')
+    ? { nanoUsd: nanoUsd(text.slice(1)), basis: 'estimate' }
+    : { nanoUsd: nanoUsd(text), basis: 'published' }
+}
+
+function nanoUsd(text: string): number {
+  const [match, whole, decimals = ''] = /^(\d{1,4})(?:\.(\d{1,9}))?$/.exec(text) ?? []
+  if (match === undefined) throw new Error(`prices: ${JSON.stringify(text)} is no price`)
+  return Number(`${whole}${decimals.padEnd(9, '0')}`)
+}
+
+function dateText(text: string): string {
+  if (!/^\d{4}-\d\d-\d\d$/.test(text) || Number.isNaN(Date.parse(text)))
+    throw new Error(`prices: ${JSON.stringify(text)} is no date`)
+  return text
 }

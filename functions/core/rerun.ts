@@ -5,11 +5,9 @@
  * under its run and job name, and the first later attempt of that name is its re-run. Its attempt cannot be told
  * beforehand: where Spot took several jobs of a run, each is an attempt of its own, one after the other.
  */
-import { isReclaim } from './stops.ts'
+import { isReclaim, wasCutOff } from './stops.ts'
 import type { Job, JobRequest, Rerun, Runner } from './types.ts'
 
-/** GitHub's clock against that of AWS. */
-const SKEW_MS = 5_000
 /** A run can be run again for so long. https://docs.github.com/actions/managing-workflow-runs/re-running-workflows-and-jobs */
 export const RERUN_POSSIBLE_MS = 30 * 24 * 3_600_000
 /** GitHub says no for as long as any job of the run has not ended, which can be hours, or days behind a gate. */
@@ -18,15 +16,10 @@ const LONGEST_ASK_MS = 3_600_000
 /** Nobody else asks while a call is under way: longer than a function can run. */
 const CALL_MS = 5 * 60_000
 
-const FAILED: ReadonlySet<string> = new Set(['failure', 'cancelled', 'timed_out'])
-
-/**
- * True when the runner of the job was taken back before the job had ended. Told by the stop of the task: a job that was
- * cancelled before by a person, or that failed, may well have had a runner on Spot.
- */
+/** True when the runner of the job was taken back before the job had ended. */
 export function isLostToSpot({ key, completed }: Job, { job, stop, stoppingAt }: Runner): boolean {
   if (!completed || job?.key !== key || stop === null || stoppingAt === null) return false
-  return isReclaim(stop) && FAILED.has(completed.conclusion) && completed.at >= stoppingAt - SKEW_MS
+  return isReclaim(stop) && wasCutOff(completed, stoppingAt)
 }
 
 export function rerunKey({ runId, name }: Pick<JobRequest, 'runId' | 'name'>): string {

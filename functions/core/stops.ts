@@ -38,6 +38,37 @@ export function lostForCapacity({ job, stop }: Pick<Runner, 'job' | 'stop'>): bo
   return job === null && stop !== null && (isShortage(stop) || isReclaim(stop))
 }
 
+/** AWS ended it, or never got it to run: nobody who used it had a part in that. */
+function isInterruption(stop: StopReason): boolean {
+  return isReclaim(stop) || FAULTS_OF_AWS.has(stop.code)
+}
+/** Of ECS: no capacity, no image, no network; the host. Of CodeBuild: its own fault. */
+const FAULTS_OF_AWS: ReadonlySet<string> = new Set(['TaskFailedToStart', 'InfrastructureHealth', 'FAULT'])
+
+const FAILED: ReadonlySet<string> = new Set(['failure', 'cancelled', 'timed_out'])
+/** GitHub's clock against that of AWS. */
+const SKEW_MS = 5_000
+
+/**
+ * True when a job was cut off by the stop of its runner: it failed, and not before. One that a person had cancelled, or that
+ * failed by itself, may well have had a runner on Spot.
+ */
+export function wasCutOff(
+  ended: { readonly at: number; readonly conclusion: string },
+  stoppingAt: number,
+): boolean {
+  return FAILED.has(ended.conclusion) && ended.at >= stoppingAt - SKEW_MS
+}
+
+/** True when all that the runner cost was paid for nothing: an interruption took it from its job, or before it had one. */
+export function isInVain({ job, stop, stoppingAt, stoppedAt }: Runner): boolean {
+  if (stop === null || stoppedAt === null || !isInterruption(stop)) return false
+  if (job === null || job.completedAt === null) return true
+  // Where its conclusion was not kept, the time decides.
+  const { completedAt: at, conclusion = 'failure' } = job
+  return wasCutOff({ at, conclusion }, stoppingAt ?? stoppedAt)
+}
+
 /** In the provider's own words. */
 export function stopWords({ code, reason }: StopReason): string {
   return reason === '' ? code : `${reason} (${code})`

@@ -257,6 +257,10 @@ export interface JobCost {
   /** The same runner on demand. */
   readonly onDemandMicroUsd: number
   readonly basis: PriceBasis
+  /** Absent in items from before it was kept. */
+  readonly onDemandBasis?: PriceBasis
+  /** What GitHub asks for the job's minutes on a runner that is not its own; absent while that is nothing. In no sum. */
+  readonly githubFeeMicroUsd?: number
 }
 
 /** How sure a price is. `unknown` counts as 0 and is shown as unknown. */
@@ -289,6 +293,8 @@ export interface Runner {
     readonly key: string
     readonly startedAt: number
     readonly completedAt: number | null
+    /** GitHub's word for how it ended; absent before, and in items from before it was kept. */
+    readonly conclusion?: string
     readonly publicRepository: boolean
   } | null
   readonly deregisteredAt: number | null
@@ -299,7 +305,7 @@ export interface Runner {
    */
   readonly cleanedAt: number | null
   readonly cost: RunnerCost | null
-  /** Provider id → micro-dollars of another task or build that was started for it by mistake. */
+  /** Provider id → micro-dollars of another task or build that was started for it by mistake; they are in its cost. */
   readonly wasted?: Readonly<Record<string, number>>
 }
 
@@ -324,10 +330,19 @@ export interface RunnerCost {
   readonly totalMicroUsd: number
   readonly startupMicroUsd: number
   readonly jobMicroUsd: number
+  /** With what other tasks or builds cost that were started for it by mistake. */
   readonly idleMicroUsd: number
+  /**
+   * How much of the total was paid for nothing: all of it where an interruption took the runner from its job or before it
+   * had one, else what was started by mistake. No fourth part. Absent, which is 0, in items from before it was counted.
+   */
+  readonly wastedMicroUsd?: number
+  /** The same on demand: less the total it is what Spot saved. */
   readonly onDemandMicroUsd: number
   readonly billedMs: number
   readonly basis: PriceBasis
+  /** Absent in items from before it was kept. */
+  readonly onDemandBasis?: PriceBasis
 }
 
 /** The one item through which all admissions go. */

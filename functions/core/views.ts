@@ -13,6 +13,7 @@ import type {
   DeferReason,
   Deferral,
   Job,
+  JobCost,
   JobState,
   LaunchCause,
   PriceBasis,
@@ -67,6 +68,15 @@ export interface ApiJob extends JobView {
   readonly lostTo: 'spot' | null
   /** The job, lost to Spot, whose re-run this is. */
   readonly rerunOf: { readonly jobId: number; readonly attempt: number } | null
+  /** How sure costUsd is. */
+  readonly basis: PriceBasis | null
+  /** Its share of the same runner on demand. */
+  readonly onDemandUsd: number | null
+  readonly onDemandBasis: PriceBasis | null
+  /** GitHub publishes its prices; null where there is no githubHostedUsd. */
+  readonly githubHostedBasis: 'published' | null
+  /** What GitHub asks for minutes on a runner that is not its own; in no sum. */
+  readonly githubFeeUsd: number | null
 }
 
 export interface ApiRunner {
@@ -98,6 +108,11 @@ export interface ApiRunner {
   readonly jobUsd: number | null
   readonly idleUsd: number | null
   readonly basis: PriceBasis | null
+  /** How much of costUsd an interruption, or a start by mistake, made worthless. */
+  readonly wastedUsd: number | null
+  /** The same on demand; less costUsd it is what Spot saved. */
+  readonly onDemandUsd: number | null
+  readonly onDemandBasis: PriceBasis | null
 }
 
 /** Refusals list every problem of a set of labels; what is beyond this many characters helps nobody. */
@@ -135,6 +150,7 @@ export function jobView(
 }
 
 export function apiJob(job: Job, runner: Runner | undefined): ApiJob {
+  const { cost } = job
   return {
     ...jobView(job, runner, { final: false }),
     state: jobState(job),
@@ -144,6 +160,11 @@ export function apiJob(job: Job, runner: Runner | undefined): ApiJob {
     completedAt: iso(job.completed?.at),
     lostTo: job.lostTo,
     rerunOf: job.rerunOf === null ? null : jobOf(job.rerunOf),
+    basis: cost?.basis ?? null,
+    onDemandUsd: cost && onDemandUsd(cost),
+    onDemandBasis: cost?.onDemandBasis ?? null,
+    githubHostedBasis: cost && cost.githubHostedMicroUsd !== null ? 'published' : null,
+    githubFeeUsd: cost && usd(cost.githubFeeMicroUsd ?? 0),
   }
 }
 
@@ -176,6 +197,9 @@ export function apiRunner(runner: Runner, now: number): ApiRunner {
     jobUsd: known && usd(known.jobMicroUsd),
     idleUsd: known && usd(known.idleMicroUsd),
     basis: cost?.basis ?? null,
+    wastedUsd: known && usd(known.wastedMicroUsd ?? 0),
+    onDemandUsd: cost && onDemandUsd(cost),
+    onDemandBasis: cost?.onDemandBasis ?? null,
   }
 }
 
@@ -236,6 +260,15 @@ function jobOf(key: string): ApiRunner['job'] {
 /** An unknown price counts as 0 in sums, and is no price when shown. Above 0 it is a lower bound. */
 function isKnown(microUsd: number, basis: PriceBasis): boolean {
   return basis !== 'unknown' || microUsd > 0
+}
+
+/** Items from before its basis was kept have that of the cost, which is no surer. */
+function onDemandUsd({
+  onDemandMicroUsd,
+  basis,
+  onDemandBasis = basis,
+}: Pick<JobCost, 'onDemandMicroUsd' | 'basis' | 'onDemandBasis'>): number | null {
+  return isKnown(onDemandMicroUsd, onDemandBasis) ? usd(onDemandMicroUsd) : null
 }
 
 function usd(microUsd: number): number {

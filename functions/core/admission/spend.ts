@@ -3,7 +3,7 @@
  * its real cost is booked to the day and the month of its stop (UTC). What is spent, what is reserved and what asks
  * must fit under the cap together, so a cap is never passed by runners that were let in under it.
  */
-import { perMinute } from '../cost.ts'
+import { costOfDoubles, perMinute } from '../cost.ts'
 import { capacities, shapeOf } from '../plan.ts'
 import type { Fallback, Gate, Holder, Runner, Spec } from '../types.ts'
 
@@ -80,9 +80,10 @@ export function added(spent: Gate['spent'], at: number, cost: number): Gate['spe
   return latest(changed)
 }
 
-/** What a runner that has stopped is booked with. */
-export function billOf({ cost }: Runner, stoppedAt: number): Bill {
-  return { at: stoppedAt, microUsd: cost?.totalMicroUsd ?? null }
+/** What a runner that has stopped is booked with; other tasks that were started for it are booked by themselves. */
+export function billOf(runner: Runner, stoppedAt: number): Bill {
+  const { cost } = runner
+  return { at: stoppedAt, microUsd: cost && cost.totalMicroUsd - costOfDoubles(runner) }
 }
 
 export function usd(microUsd: number): string {
