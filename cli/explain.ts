@@ -5,6 +5,7 @@ import { githubHostedPerMinute, perMinute } from '../functions/core/cost.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { type LabelReading, type LabelRules, readLabels } from '../functions/core/labels.ts'
 import { firstCapacity, shapeOf } from '../functions/core/plan.ts'
+import { stalePrices } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import type { PriceBasis, Problem, Spec } from '../functions/core/types.ts'
 import { loadConfigFile } from './config-file.ts'
@@ -28,6 +29,8 @@ export interface ExplainIo {
   readonly stdout: (text: string) => void
   readonly stderr: (text: string) => void
   readonly cwd: string
+  /** Milliseconds since 1970; Date.now without it. */
+  readonly now?: () => number
 }
 
 /** Prices in US dollars; null is unknown, and of `githubHosted…` also that GitHub has no such runner. */
@@ -58,12 +61,16 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
     const { config, path, warnings } = await loadConfigFile(options.config ?? null, io.cwd)
     for (const warning of warnings) io.stderr(`${warning}\n`)
     const region = options.region ?? config.region
+    const now = (io.now ?? Date.now)()
+    const stale = stalePrices(region, now)
+    if (stale) io.stderr(`${stale}\n`)
     const answer = answerFor({
       labels,
       config,
       deployed: path !== null,
       repository: options.repo ?? null,
       region,
+      now,
     })
     io.stdout(options.json ? `${JSON.stringify(answer, null, 2)}\n` : describe(labels, answer))
     return answer.ok ? 0 : 1
@@ -114,9 +121,10 @@ interface Question {
   readonly deployed: boolean
   readonly repository: string | null
   readonly region: string
+  readonly now: number
 }
 
-function answerFor({ labels, config, deployed, repository, region }: Question): Answer {
+function answerFor({ labels, config, deployed, repository, region, now }: Question): Answer {
   const limited = labelRules(config, { limits: true, ...(repository === null ? {} : { repository }) })
   const unlimited = labelRules(config, { limits: false })
   const reading = readLabels(labels, deployed ? limited : unlimited)
@@ -129,7 +137,7 @@ function answerFor({ labels, config, deployed, repository, region }: Question): 
     case 'spec': {
       if (role.length > 0) return { ok: false, problems: role }
       const notes = deployed ? reading.notes : [...reading.notes, ...limitNotes(readLabels(labels, limited))]
-      return { ok: true, spec: reading.spec, notes, price: priceOf(reading.spec, region) }
+      return { ok: true, spec: reading.spec, notes, price: priceOf(reading.spec, region, now) }
     }
   }
 }
@@ -170,8 +178,8 @@ function limitNotes(reading: LabelReading): readonly string[] {
   return reading.problems.map(({ label, message }) => `\`${label}\` is over a default limit. ${message}`)
 }
 
-function priceOf(spec: Spec, region: string): PriceAnswer {
-  const { microUsd, basis } = perMinute(shapeOf(spec, firstCapacity(spec)), region)
+function priceOf(spec: Spec, region: string, now: number): PriceAnswer {
+  const { microUsd, basis } = perMinute(shapeOf(spec, firstCapacity(spec)), region, now)
   const hosted = githubHostedPerMinute(spec.arch, spec.cpu)
   return {
     region,

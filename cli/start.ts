@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import type { Config } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { jobState } from '../functions/core/lifecycle.ts'
+import { stalePrices } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import type { Job } from '../functions/core/types.ts'
 import { dashboard } from '../functions/dashboard.ts'
@@ -55,7 +56,8 @@ export async function start(argv: readonly string[], io: Io): Promise<number> {
   const port = number(values.port, '--port', 0, 65_535)
   const speed = number(values.speed, '--speed', 0.01, 1000)
   const { config, warnings } = await loadConfigFile(values.config ?? null, io.cwd)
-  for (const warning of warnings) io.stderr(`${warning}\n`)
+  const stale = stalePrices(config.region, Date.now())
+  for (const warning of [...warnings, ...(stale ? [stale] : [])]) io.stderr(`${warning}\n`)
   return run({ port, speed, empty: values.empty, verbose: values.verbose }, config, io)
 }
 

@@ -60,7 +60,7 @@ export function standbyClaim(
 ): { readonly job: Job; readonly claim: Claim } | undefined {
   const [kind] = kinds
   if (!kind) return undefined
-  const start = startRequest(spec, request.repository.id, runner, 1, kind, standby)
+  const start = startRequest(spec, request.repository, runner, 1, kind, standby)
   const claim: Claim = { generation, attempt: 1, cause, runner, request: start, owner: '', leaseUntil: now }
   return { job: { ...newJob(request), spec }, claim }
 }

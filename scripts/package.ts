@@ -11,6 +11,7 @@ import { parse } from 'yaml'
 import { type CheckedConfig, checkConfigFile, invalid, type LoadedConfig } from '../cli/config-file.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { guardPolicy, LONGEST_POLICY, policyLength } from '../functions/core/guard.ts'
+import { stalePrices } from '../functions/core/prices.ts'
 import { bundle } from './bundle.ts'
 import { ecrImage } from './images.ts'
 
@@ -89,6 +90,15 @@ export function deploymentFaults(
       )
   }
   return faults
+}
+
+/** What is no fault, and still to be known by who deploys. */
+export function deploymentWarnings(
+  { config, warnings }: Pick<LoadedConfig, 'config' | 'warnings'>,
+  now: number,
+): string[] {
+  const stale = stalePrices(config.region, now)
+  return [...warnings, ...(stale ? [stale] : [])]
 }
 
 /** Repositories that may use a role, and may start no runner at all. */
@@ -176,7 +186,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const { stage } = values
   const loaded = await loadForDeployment(stage, values.config ?? null, values.param)
-  for (const warning of loaded.warnings) process.stderr.write(`${warning}\n`)
+  for (const warning of deploymentWarnings(loaded, Date.now())) process.stderr.write(`${warning}\n`)
   for (const { name, path, bytes } of await bundle({ root: ROOT, stage, config: loaded.config }))
     process.stdout.write(`${name.padEnd(10)} ${String(bytes).padStart(8)} bytes  ${relative(ROOT, path)}\n`)
 

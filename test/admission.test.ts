@@ -18,8 +18,10 @@ import {
   reservation,
   stepBack,
 } from '../functions/core/admission.ts'
+import { perMinute } from '../functions/core/cost.ts'
+import { shapeOf } from '../functions/core/plan.ts'
 import type { Gate } from '../functions/core/types.ts'
-import { at, spec, T0 } from './support/facts.ts'
+import { at, ON_DEMAND, spec, T0 } from './support/facts.ts'
 import { densest, Line } from './support/line.ts'
 
 const LIMITS = { runners: 3, perRepository: 2 }
@@ -534,7 +536,9 @@ describe('a spend cap', () => {
 describe('a reservation', () => {
   it('is the longest life and what ending it takes, at the price of the dearest capacity', () => {
     const onDemand = reservation(spec({ timeoutMinutes: 55 }), 'us-east-1', ['on-demand'])
-    expect(onDemand).toBe(103_740)
+    // 55 minutes, and 5 until an overdue one is gone.
+    const { microUsd } = perMinute(shapeOf(spec(), ON_DEMAND), 'us-east-1')
+    expect(onDemand).toBe(Math.ceil(60 * microUsd!))
     expect(reservation(spec({ timeoutMinutes: 55, capacity: 'spot' }), 'us-east-1', ['on-demand'])).toBe(
       onDemand,
     )

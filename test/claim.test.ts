@@ -64,6 +64,7 @@ describe('a claim', () => {
       runner: RUNNER,
       token: `${RUNNER}-t1`,
       repositoryId: 7001,
+      repository: 'acme/app',
       shape: {
         arch: 'x64',
         compute: 'fargate',

@@ -345,8 +345,8 @@ describe('invoices', () => {
       totalMicroUsd: 8645,
       basis: 'unknown',
     })
-    expect(perMinute(ireland.shape, 'eu-west-1')).toEqual({ microUsd: 1729, basis: 'unknown' })
-    expect(perMinute(shape(), 'eu-west-1')).toEqual({ microUsd: 1729, basis: 'published' })
+    expect(perMinute(ireland.shape, 'eu-west-1', T0)).toEqual({ microUsd: 1729, basis: 'unknown' })
+    expect(perMinute(shape(), 'eu-west-1', T0)).toEqual({ microUsd: 1729, basis: 'published' })
   })
 })
 
@@ -532,7 +532,7 @@ describe('properties', () => {
     fc.assert(
       fc.property(anyShape, anyRegion, (shape, region) => {
         const hour = runnerCost(runner({ launch: launch({ shape, region }), stoppedAt: at(3600) }))!
-        const minute = perMinute(shape, region)
+        const minute = perMinute(shape, region, T0)
         expect(Math.abs((minute.microUsd ?? 0) * 60 - hour.totalMicroUsd)).toBeLessThanOrEqual(1)
         expect(hour.basis).toBe(minute.basis)
       }),

@@ -31,7 +31,12 @@ afterAll(async () => {
 
 async function run(cwd: string, ...argv: string[]) {
   let [stdout, stderr] = ['', '']
-  const io = { stdout: (text: string) => (stdout += text), stderr: (text: string) => (stderr += text), cwd }
+  const io = {
+    stdout: (text: string) => (stdout += text),
+    stderr: (text: string) => (stderr += text),
+    cwd,
+    now: () => Date.UTC(2026, 10, 2),
+  }
   return { code: await explain(argv, io), stdout, stderr }
 }
 

@@ -54,12 +54,14 @@ describe('what a spec is started as', () => {
   })
 
   it('is asked for under a token of its own for every try', () => {
-    const tokens = [1, 2, 3].map(attempt => startRequest(spec(), 7001, 'tornade-41-1-1', attempt, SPOT).token)
+    const tokens = [1, 2, 3].map(
+      attempt => startRequest(spec(), { id: 7001 }, 'tornade-41-1-1', attempt, SPOT).token,
+    )
     expect(new Set(tokens).size).toBe(3)
     // ECS: at most 64 characters, ASCII 33 to 126.
     const longest = startRequest(
       spec(),
-      7001,
+      { id: 7001 },
       runnerName('a'.repeat(20), '99999999999999-999', 99),
       99,
       SPOT,

@@ -13,6 +13,7 @@ import {
   StopTaskCommand,
   type Task,
 } from '@aws-sdk/client-ecs'
+import { awsTag } from '../core/escape.ts'
 import { DISK } from '../core/sizes.ts'
 import { stopReason } from '../core/stops.ts'
 import { clean } from '../core/text.ts'
@@ -156,9 +157,22 @@ export class Fargate implements Compute {
           { name: container, environment: [...runnerVariables(this.#settings, request, role)] },
         ],
       },
-      ...(tags ? { tags: Object.entries(tags).map(([key, value]) => ({ key, value })) } : {}),
+      ...(tags ? { tags: tagsOf(tags, request) } : {}),
     }
   }
+}
+
+/** By these the bill of AWS can be divided: docs/costs.md. The id stays when a repository is renamed. */
+function tagsOf(
+  tags: Readonly<Record<string, string>>,
+  { repositoryId, repository }: StartRequest,
+): { key: string; value: string }[] {
+  const all = {
+    ...tags,
+    'tornade:repository-id': String(repositoryId),
+    ...(repository === undefined ? {} : { 'tornade:repository': awsTag(repository) }),
+  }
+  return Object.entries(all).map(([key, value]) => ({ key, value }))
 }
 
 /** RunTask answers 200 also when it started nothing: then `failures` says why. */

@@ -46,7 +46,10 @@ export interface ComputeSettings {
    * request, always; never a secret; never anything that authors of workflows control.
    */
   readonly variables?: (request: StartRequest) => Readonly<Record<string, string>>
-  /** Tags of every task. Never anything that authors of workflows control. */
+  /**
+   * Tags of every task; where there are some, the repository's are added. Builds have none of their own. Never anything
+   * that authors of workflows control.
+   */
   readonly tags?: Readonly<Record<string, string>>
 }
 

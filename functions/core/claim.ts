@@ -62,7 +62,7 @@ export function claim(
   const { generation, cause, runner, spec } = candidate
   if (held && held.generation === generation)
     return take(queued, { ...nextAttempt(held, spec, kind), owner, leaseUntil }, false)
-  const request = startRequest(spec, candidate.request.repository.id, runner, 1, kind, candidate.standby)
+  const request = startRequest(spec, candidate.request.repository, runner, 1, kind, candidate.standby)
   return take(queued, { generation, attempt: 1, cause, runner, request, owner, leaseUntil }, false)
 }
 
@@ -101,17 +101,11 @@ export function launchOf(job: Job, claimed: Claim, region: string, at: number): 
 /** The next start request of the same generation, after the one before was definitely not started. */
 export function nextAttempt({ refused: _, ...claimed }: Claim, spec: Spec, kind: CapacityKind): Claim {
   const attempt = claimed.attempt + 1
+  const { repositoryId: id, repository: name } = claimed.request
   return {
     ...claimed,
     attempt,
-    request: startRequest(
-      spec,
-      claimed.request.repositoryId,
-      claimed.runner,
-      attempt,
-      kind,
-      claimed.request.idleMinutes,
-    ),
+    request: startRequest(spec, { id, name }, claimed.runner, attempt, kind, claimed.request.idleMinutes),
   }
 }
 

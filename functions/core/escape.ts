@@ -40,6 +40,16 @@ export function slack(text: string): string {
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' }
 
+/**
+ * The value of a tag at AWS. It takes more, but `:` ends the prefix `aws:`, which is not for us to write.
+ * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html#tag-restrictions
+ */
+export function awsTag(text: string): string {
+  return clean(text, 256)
+    .replace(/[^A-Za-z0-9._/-]/g, '_')
+    .slice(0, 256)
+}
+
 /** The value of a label in OpenMetrics: https://prometheus.io/docs/specs/om/open_metrics_spec/#escaping */
 export function metric(text: string): string {
   return clean(text).replace(/["\\]/g, character => `\\${character}`)

@@ -96,7 +96,7 @@ export function runnerOf(registered: string, marker: string): string | null {
  */
 export function startRequest(
   spec: Spec,
-  repositoryId: number,
+  repository: { readonly id: number; readonly name?: string | undefined },
   runner: string,
   attempt: number,
   kind: CapacityKind,
@@ -105,7 +105,8 @@ export function startRequest(
   return {
     runner,
     token: `${runner}-t${attempt}`,
-    repositoryId,
+    repositoryId: repository.id,
+    ...(repository.name === undefined ? {} : { repository: repository.name }),
     shape: shapeOf(spec, kind),
     role: spec.role,
     image: spec.image,

@@ -147,6 +147,8 @@ export interface StartRequest {
   readonly token: string
   /** The runner works for this repository alone. */
   readonly repositoryId: number
+  /** owner/name of it, for people who read the bill; absent in requests from before it was told. */
+  readonly repository?: string
   readonly shape: RunnerShape
   readonly role: string | null
   readonly image: string | null

@@ -117,14 +117,17 @@ function compared({ costUsd, githubHostedUsd }: Totals, incomplete: boolean): st
   return percent > 0 ? `${percent} % less here` : `${-percent} % more here`
 }
 
-function certainty({ uncertainty: { estimate, unknown } }: Overview): Html | '' {
+function certainty({ prices, uncertainty: { estimate, unknown } }: Overview): Html | '' {
   const notes = [
+    prices.stale ? `Prices were last checked on ${prices.checkedOn}, ${prices.days} days ago.` : '',
     unknown > 0
       ? `${counted(unknown, 'runner')} in this time ran at a price that is unknown, and counts as $0 where nothing is known.`
       : '',
     estimate > 0 ? `Prices of ${counted(estimate, 'runner')} are estimates.` : '',
-  ].join(' ')
-  if (unknown > 0) return html`<p class="notice" role="note">${notes}</p>`
+  ]
+    .filter(note => note !== '')
+    .join(' ')
+  if (unknown > 0 || prices.stale) return html`<p class="notice" role="note">${notes}</p>`
   return estimate > 0 ? html`<p class="soft">${notes}</p>` : ''
 }
 

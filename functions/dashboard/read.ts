@@ -1,5 +1,6 @@
 /** What the pages and documents show, read from the ledger. */
 import { jobState, needsRunner, readySince, runnerState } from '../core/lifecycle.ts'
+import { type PriceAge, priceAge } from '../core/prices.ts'
 import { type Period, type Summary, summary, uncertainty } from '../core/reports.ts'
 import type { Job, Runner } from '../core/types.ts'
 import { type ApiJob, apiJob, ranOn, secondsBetween } from '../core/views.ts'
@@ -44,6 +45,7 @@ export interface Overview {
   readonly recent: readonly JobWithRunner[]
   readonly summary: Summary
   readonly uncertainty: ReturnType<typeof uncertainty>
+  readonly prices: PriceAge
 }
 
 /** Far more than may be open: GitHub fails a job that waited for a day. */
@@ -109,6 +111,7 @@ export async function readOverview(
     recent: await withRunners(ledger, recent),
     summary: summary(everyRunner, everyJob, period),
     uncertainty: uncertainty(everyRunner, period),
+    prices: priceAge(now),
   }
 }
 

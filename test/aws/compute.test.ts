@@ -18,6 +18,7 @@ const task: StartRequest = {
   runner: 'tornade-41-1-1',
   token: 'tornade-41-1-1-t1',
   repositoryId: 7001,
+  repository: 'acme/app',
   shape: {
     arch: 'x64',
     compute: 'fargate',
@@ -100,7 +101,11 @@ describe('a task', () => {
           },
         ],
       },
-      tags: [{ key: 'tornade:stage', value: 'test' }],
+      tags: [
+        { key: 'tornade:stage', value: 'test' },
+        { key: 'tornade:repository-id', value: '7001' },
+        { key: 'tornade:repository', value: 'acme/app' },
+      ],
     })
     expect(providerId).toMatch(/^arn:aws:ecs:us-east-1:123456789012:task\/tornade-test\/[0-9a-f]{32}$/)
     expect(ticketKey).toBe(`AROAPLAIN00000000000:${providerId.split('/').at(-1)}`)
@@ -135,6 +140,25 @@ describe('a task', () => {
         ],
       },
     })
+  })
+
+  it.each([
+    ['aws:a/b', 'aws_a/b'],
+    ['acme/naïve<app>\n', 'acme/na_ve_app_'],
+    ['x'.repeat(300), `${'x'.repeat(255)}_`],
+    ['', ''],
+  ])('is tagged with a repository called %j as %j', async (repository, value) => {
+    await started({ ...task, repository })
+    expect(lastInput().tags).toContainEqual({ key: 'tornade:repository', value })
+  })
+
+  it('of a request that does not name its repository is tagged with its id alone', async () => {
+    const { repository: _, ...unnamed } = task
+    await started(unnamed)
+    expect(lastInput().tags).toEqual([
+      { key: 'tornade:stage', value: 'test' },
+      { key: 'tornade:repository-id', value: '7001' },
+    ])
   })
 
   it('is started with the execution role of the settings, and without tags where there are none', async () => {
