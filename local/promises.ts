@@ -364,7 +364,9 @@ export class Promises {
       if (!cost) continue
       if (cost.startupMicroUsd + cost.jobMicroUsd + cost.idleMicroUsd !== cost.totalMicroUsd)
         this.#break('money', `the parts of ${name} do not sum to its whole`)
-      const amounts = [cost.startupMicroUsd, cost.jobMicroUsd, cost.idleMicroUsd]
+      const { wastedMicroUsd = 0 } = cost
+      if (wastedMicroUsd > cost.totalMicroUsd) this.#break('money', `${name} wasted more than it cost`)
+      const amounts = [cost.startupMicroUsd, cost.jobMicroUsd, cost.idleMicroUsd, wastedMicroUsd]
       if (amounts.some(amount => !Number.isSafeInteger(amount) || amount < 0))
         this.#break('money', `the parts of ${name} are no amounts: ${amounts.join(', ')}`)
       if (ran && paid.get(name) !== cost.jobMicroUsd)
