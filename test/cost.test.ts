@@ -350,6 +350,70 @@ describe('invoices', () => {
   })
 })
 
+describe('what interruptions wasted', () => {
+  const reclaim = { code: 'SpotInterruption', reason: 'Your Spot Task was interrupted.' }
+  const missed = { code: 'TaskFailedToStart', reason: 'CannotPullContainerError' }
+  const host = { code: 'InfrastructureHealth', reason: '' }
+  const fault = { code: 'FAULT', reason: 'build fault' }
+  const exit = { code: 'EssentialContainerExited', reason: 'Essential container in task exited' }
+  const stopped = { code: 'UserInitiated', reason: 'it lived for longer than it may' }
+  const failed = job(40, 280, { conclusion: 'failure' })
+
+  it.each<[string, Partial<Runner>, 'all' | 'nothing']>([
+    ['Spot took it in the middle of its job', { stop: reclaim, job: job(40, null) }, 'all'],
+    ['Spot took it, and GitHub gave the job up later', { stop: reclaim, job: failed }, 'all'],
+    [
+      'Spot took it and its job succeeded',
+      { stop: reclaim, job: job(40, 280, { conclusion: 'success' }) },
+      'nothing',
+    ],
+    [
+      'Spot took it after its job had failed',
+      { stop: reclaim, job: { ...failed, completedAt: at(200) } },
+      'nothing',
+    ],
+    ['Spot took it before it had a job', { stop: reclaim }, 'all'],
+    ['how its job ended was not kept', { stop: reclaim, job: job(40, 280) }, 'all'],
+    [
+      'how its job ended was not kept, but it was long before',
+      { stop: reclaim, job: job(40, 200) },
+      'nothing',
+    ],
+    ['it failed to start', { stop: missed, startedAt: null }, 'all'],
+    ['its host was lost', { stop: host, job: failed }, 'all'],
+    ['CodeBuild failed', { stop: fault, job: job(40, null) }, 'all'],
+    ['it ended by itself, with a failed job', { stop: exit, job: failed }, 'nothing'],
+    ['it waited in vain and went', { stop: exit }, 'nothing'],
+    ['it was stopped for its age', { stop: stopped, job: job(40, null) }, 'nothing'],
+    ['nobody knows why it stopped', { stop: null, job: job(40, null) }, 'nothing'],
+  ])('where %s', (_, facts, wasted) => {
+    const spot = launch({ shape: shape({ capacity: 'spot' }) })
+    const cost = runnerCost(
+      runner({ launch: spot, startedAt: at(20), stoppingAt: at(250), stoppedAt: at(300), ...facts }),
+    )!
+    expect(cost.totalMicroUsd).toBeGreaterThan(0)
+    expect(cost.wastedMicroUsd).toBe(wasted === 'all' ? cost.totalMicroUsd : 0)
+  })
+
+  it('and what was started twice, which is idle of the runner that it was started for', () => {
+    // 300 s = 8,645; start-up 864, job 5,187, idle 2,594 as above; and 1,729 for another task
+    const facts = runner({ startedAt: at(30), stoppedAt: at(300), job: job(40, 220) })
+    const twice = { ...facts, wasted: { 'another task': 1000, 'a third': 729 } }
+    expect(runnerCost(twice)).toMatchObject({
+      totalMicroUsd: 8645 + 1729,
+      startupMicroUsd: 864,
+      jobMicroUsd: 5187,
+      idleMicroUsd: 2594 + 1729,
+      wastedMicroUsd: 1729,
+      onDemandMicroUsd: 8645 + 1729,
+      billedMs: 300_000,
+    })
+    expect(jobCost(twice)).toEqual(jobCost(facts))
+    const lost = { ...twice, stop: reclaim, job: null }
+    expect(runnerCost(lost)?.wastedMicroUsd).toBe(8645 + 1729)
+  })
+})
+
 describe('no cost yet', () => {
   it('before the stop, or while the launch is unknown', () => {
     const running = runner({ startedAt: at(10), job: job(12, null) })

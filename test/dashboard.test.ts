@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { applyJobToRunner, newJob, newRunner, priced, withCost } from '../functions/core/lifecycle.ts'
+import { priceAge } from '../functions/core/prices.ts'
 import type { Job, JobRequest, Runner } from '../functions/core/types.ts'
 import { duration, githubUrl, money } from '../functions/dashboard/format.ts'
 import { dashboard } from '../functions/dashboard.ts'
@@ -21,9 +22,14 @@ beforeEach(() => {
 })
 
 function app(
-  over: { notice?: string | null; refreshSeconds?: number | null; deadLetters?: () => Promise<number> } = {},
+  over: {
+    notice?: string | null
+    refreshSeconds?: number | null
+    deadLetters?: () => Promise<number>
+    now?: number
+  } = {},
 ) {
-  const { notice = null, refreshSeconds = null, deadLetters = async () => 3 } = over
+  const { notice = null, refreshSeconds = null, deadLetters = async () => 3, now = NOW } = over
   const log = {
     debug() {},
     info() {},
@@ -31,7 +37,7 @@ function app(
     error: (message: string, fields?: Fields) => void logged.push([message, fields]),
   }
   return dashboard(
-    { clock: { now: () => NOW }, ledger, log, stats: { deadLetters } },
+    { clock: { now: () => now }, ledger, log, stats: { deadLetters } },
     { notice, refreshSeconds },
   )
 }
@@ -485,6 +491,13 @@ describe('the page', () => {
     expect(text).toContain('$0.0060')
     expect(text).toMatch(/\$0\.\d{4} <small>est\.<\/small>/)
     expect(text).toContain('Prices of 1 runner are estimates.')
+  })
+
+  it('says when the prices are old', async () => {
+    expect(await page()).not.toContain('Prices were last checked')
+    const { checkedOn } = priceAge(0)
+    const text = await page({ now: Date.parse(checkedOn) + 91 * 86_400_000 })
+    expect(text).toContain(`Prices were last checked on ${checkedOn}, 91 days ago.`)
   })
 
   it('says where a price is unknown, and that the sum lacks it', async () => {

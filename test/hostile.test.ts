@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { explain } from '../cli/explain.ts'
 import { replayCommand } from '../cli/replay.ts'
 import { DynamoLedger } from '../functions/aws/ledger.ts'
-import { csv, markdown, markdownCode, metric, slack } from '../functions/core/escape.ts'
+import { awsTag, csv, markdown, markdownCode, metric, slack } from '../functions/core/escape.ts'
 import { clean, TEXT_LIMIT } from '../functions/core/text.ts'
 import type { StartRequest } from '../functions/core/types.ts'
 import { dashboard } from '../functions/dashboard.ts'
@@ -94,6 +94,10 @@ describe.each(CORPUS)('%s', (_, text) => {
   it('in Slack calls nobody and links nowhere', () => {
     expect(slack(text)).not.toMatch(/[<>]|@\w|:\/\/|\*\w|_\w|`\w/)
     expect(slack(text).replaceAll(/&(?:amp|lt|gt);/g, '')).not.toContain('&')
+  })
+
+  it('in a tag of AWS is a value that every service takes', () => {
+    expect(awsTag(text)).toMatch(/^[A-Za-z0-9._/-]{0,256}$/)
   })
 
   it('in a metric is the value of one label', () => {

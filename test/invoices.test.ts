@@ -617,13 +617,11 @@ function ledgerOf(world: readonly AnyRunner[], told: readonly Happening[]) {
 const anyWorld = fc.array(anyRunner, { minLength: 1, maxLength: 12 }).chain(world =>
   fc.tuple(
     fc.constant(world),
-    fc
-      .shuffledSubarray(happenings(world), { minLength: 0 })
-      .chain(again =>
-        fc.shuffledSubarray([...happenings(world), ...again], {
-          minLength: happenings(world).length + again.length,
-        }),
-      ),
+    fc.shuffledSubarray(happenings(world), { minLength: 0 }).chain(again =>
+      fc.shuffledSubarray([...happenings(world), ...again], {
+        minLength: happenings(world).length + again.length,
+      }),
+    ),
   ),
 )
 

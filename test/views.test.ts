@@ -6,6 +6,7 @@ import {
   applyToJob,
   newJob,
   newRunner,
+  priced,
   withCost,
 } from '../functions/core/lifecycle.ts'
 import { summary, type Totals, totals, uncertainty } from '../functions/core/reports.ts'
@@ -350,6 +351,46 @@ describe('apiJob', () => {
       queuedAt: null,
       startedAt: null,
       completedAt: null,
+    })
+  })
+})
+
+describe('what came to be kept later', () => {
+  const older = <T extends object>(cost: T | null) => {
+    const { onDemandBasis: _, wastedMicroUsd: __, ...rest } = cost as T & Record<string, unknown>
+    return rest as unknown as T
+  }
+
+  it('is 0 or unknown in older items, and their figures are shown as before', () => {
+    const { job, runner } = served()
+    const [item, itsRunner] = [
+      { ...job, cost: older(job.cost) },
+      { ...runner, cost: older(runner.cost) },
+    ]
+    expect(apiJob(item, itsRunner)).toEqual({ ...apiJob(job, runner), onDemandBasis: null })
+    expect(apiRunner(itsRunner, at(1000))).toEqual({ ...apiRunner(runner, at(1000)), onDemandBasis: null })
+    expect(apiRunner(itsRunner, at(1000)).wastedUsd).toBe(0)
+  })
+
+  it('tells how sure each figure is', () => {
+    const { job, runner } = served()
+    expect(apiJob(job, runner)).toMatchObject({
+      basis: 'published',
+      onDemandUsd: apiJob(job, runner).costUsd,
+      onDemandBasis: 'published',
+      githubHostedBasis: 'published',
+      githubFeeUsd: 0,
+    })
+    const [none, taken] = [null, { code: 'SpotInterruption', reason: 'Your Spot Task was interrupted.' }]
+    const spot = { ...runner.launch!, region: 'eu-west-1', shape: { ...runner.launch!.shape, capacity: 'spot' as const } }
+    const lost = priced({ ...runner, launch: spot, job: none, stop: taken })
+    // Of Ireland the prices of Spot are not known, those on demand are.
+    expect(apiRunner(lost, at(1000))).toMatchObject({
+      costUsd: null,
+      wastedUsd: null,
+      basis: 'unknown',
+      onDemandUsd: apiRunner(runner, at(1000)).costUsd,
+      onDemandBasis: 'published',
     })
   })
 })
