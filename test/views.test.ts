@@ -382,7 +382,11 @@ describe('what came to be kept later', () => {
       githubFeeUsd: 0,
     })
     const [none, taken] = [null, { code: 'SpotInterruption', reason: 'Your Spot Task was interrupted.' }]
-    const spot = { ...runner.launch!, region: 'eu-west-1', shape: { ...runner.launch!.shape, capacity: 'spot' as const } }
+    const spot = {
+      ...runner.launch!,
+      region: 'eu-west-1',
+      shape: { ...runner.launch!.shape, capacity: 'spot' as const },
+    }
     const lost = priced({ ...runner, launch: spot, job: none, stop: taken })
     // Of Ireland the prices of Spot are not known, those on demand are.
     expect(apiRunner(lost, at(1000))).toMatchObject({
