@@ -76,6 +76,16 @@ describe('what is deployed', () => {
         timeoutMs: 55_000,
         schedules: [{ everyMs: 60_000 }],
       },
+      {
+        ...nothing,
+        name: 'dashboard',
+        handler: handler('dashboard'),
+        timeoutMs: 20_000,
+        http: [
+          { method: 'ANY', path: '/' },
+          { method: 'ANY', path: '/{proxy+}' },
+        ],
+      },
     ])
   })
 
@@ -270,7 +280,7 @@ describe('what the local stack does not know', () => {
     [
       'a route',
       { 'serverless.yml': ['ANY /webhook', '"*"'] },
-      'functions.webhook.events[0].httpApi: the local stack does not know the route *; it knows ANY /path',
+      'functions.webhook.events[0].httpApi: the local stack does not know the route *; it knows ANY /path and ANY /path/{rest+}',
     ],
     [
       'a variable',

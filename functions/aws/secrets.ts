@@ -6,7 +6,7 @@
  */
 import { AwsClient } from 'aws4fetch'
 import { TornadeError } from '../core/errors.ts'
-import type { Clock, Secrets } from '../ports.ts'
+import type { Clock, DashboardSecrets, Secrets } from '../ports.ts'
 
 /** Names of parameters. */
 export interface WebhookSecretNames {
@@ -25,6 +25,17 @@ export interface AppKey {
   readonly appId: string
   /** PEM. */
   readonly privateKey: string
+}
+
+/** Names of parameters. */
+export interface DashboardSecretNames {
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly sessionKey: string
+  /** May be without a parameter: it holds the key before the current one, until the sessions under it are over. */
+  readonly sessionKeyPrevious: string
+  /** May be without a parameter: a line for each token. */
+  readonly tokens: string
 }
 
 /** Values by name, without those that do not exist. At most 10 names. */
@@ -62,6 +73,42 @@ export function ssmAppKey(
   const cached = new Cached(clock, async () => {
     const values = await read([names.appId, names.appPrivateKey])
     return { appId: line(existing(values, names.appId)), privateKey: existing(values, names.appPrivateKey) }
+  })
+  return () => cached.get()
+}
+
+/** Characters of a key or token that nobody guesses: 16 bytes in hexadecimal. */
+export const SHORTEST_SECRET = 32
+
+/** What opens the dashboard. That something is not there, or too short, is part of the answer: only so much is closed. */
+export function ssmDashboardSecrets(
+  names: DashboardSecretNames,
+  read: ReadParameters = ssmParameters(),
+  clock: Clock = Date,
+): () => Promise<DashboardSecrets> {
+  const cached = new Cached(clock, async (): Promise<DashboardSecrets> => {
+    const values = await read(Object.values(names))
+    const value = (name: string) => line(values.get(name) ?? '')
+    const required = [names.clientId, names.clientSecret, names.sessionKey]
+    const keys = [names.sessionKey, names.sessionKeyPrevious]
+    const faults = [
+      ...required.filter(name => value(name) === '').map(name => `${name} is missing`),
+      ...keys
+        .filter(name => value(name) !== '' && value(name).length < SHORTEST_SECRET)
+        .map(name => `${name} is shorter than ${SHORTEST_SECRET} characters`),
+    ]
+    const lines = (values.get(names.tokens) ?? '').split('\n').map(text => text.trim())
+    const previous = value(names.sessionKeyPrevious)
+    return {
+      tokens: lines.filter(token => token.length >= SHORTEST_SECRET),
+      signIn:
+        faults.length > 0
+          ? { faults }
+          : {
+              client: { id: value(names.clientId), secret: value(names.clientSecret) },
+              sessionKeys: [value(names.sessionKey), ...(previous === '' ? [] : [previous])],
+            },
+    }
   })
   return () => cached.get()
 }
