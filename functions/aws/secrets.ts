@@ -51,7 +51,7 @@ export class SsmSecrets implements Secrets {
   readonly #webhook: Cached<readonly [string, ...string[]]>
 
   constructor(names: WebhookSecretNames, read: ReadParameters = ssmParameters(), clock: Clock = Date) {
-    this.#webhook = new Cached(clock, async () => {
+    this.#webhook = new Cached<readonly [string, ...string[]]>(clock, async () => {
       const values = await read([names.webhook, names.webhookPrevious])
       const previous = values.get(names.webhookPrevious)
       const current = line(existing(values, names.webhook))
@@ -86,7 +86,7 @@ export function ssmDashboardSecrets(
   read: ReadParameters = ssmParameters(),
   clock: Clock = Date,
 ): () => Promise<DashboardSecrets> {
-  const cached = new Cached(clock, async (): Promise<DashboardSecrets> => {
+  const load = async (): Promise<DashboardSecrets> => {
     const values = await read(Object.values(names))
     const value = (name: string) => line(values.get(name) ?? '')
     const required = [names.clientId, names.clientSecret, names.sessionKey]
@@ -109,7 +109,8 @@ export function ssmDashboardSecrets(
               sessionKeys: [value(names.sessionKey), ...(previous === '' ? [] : [previous])],
             },
     }
-  })
+  }
+  const cached = new Cached(clock, load, ({ signIn }) => !('faults' in signIn))
   return () => cached.get()
 }
 
@@ -117,12 +118,14 @@ export function ssmDashboardSecrets(
 class Cached<T> {
   readonly #clock: Clock
   readonly #load: () => Promise<T>
+  readonly #lasts: (value: T) => boolean
   #fresh: { readonly value: T; readonly until: number } | undefined
   #loading: Promise<T> | undefined
 
-  constructor(clock: Clock, load: () => Promise<T>) {
+  constructor(clock: Clock, load: () => Promise<T>, lasts: (value: T) => boolean = () => true) {
     this.#clock = clock
     this.#load = load
+    this.#lasts = lasts
   }
 
   get(): Promise<T> {
@@ -136,7 +139,7 @@ class Cached<T> {
   async #refresh(): Promise<T> {
     const until = this.#clock.now() + SECRETS_TTL_MS
     const value = await this.#load()
-    this.#fresh = { value, until }
+    if (this.#lasts(value)) this.#fresh = { value, until }
     return value
   }
 }
