@@ -273,6 +273,22 @@ describe('the functions', () => {
     })
   })
 
+  it('have routes on which a flood of strangers does not reach the webhook', () => {
+    const { HttpApiStage, ...rest } = stack.template.Resources
+    const routes = Object.entries(rest).filter(([, { Type }]) => Type === 'AWS::ApiGatewayV2::Route')
+    const keys = routes.map(([, { Properties }]) => String(Properties!.RouteKey))
+    expect(keys.sort()).toEqual(['ANY /', 'ANY /webhook', 'ANY /{proxy+}'])
+    const limited = HttpApiStage!.Properties!.RouteSettings as Record<string, { ThrottlingRateLimit: number }>
+    expect(Object.keys(limited).sort()).toEqual(['ANY /', 'ANY /{proxy+}'])
+    for (const { ThrottlingRateLimit } of Object.values(limited)) expect(ThrottlingRateLimit).toBe(20)
+    // CloudFormation makes the routes first.
+    const waitedFor = [HttpApiStage!.DependsOn ?? []].flat()
+    const made = routes.filter(([name]) => waitedFor.includes(name))
+    expect(made.map(([, { Properties }]) => Properties!.RouteKey)).toEqual(
+      expect.arrayContaining(Object.keys(limited)),
+    )
+  })
+
   it.each(['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard'])(
     'are told what they ask for, and no more: %s',
     async name => {
