@@ -2,6 +2,7 @@
 import { type Context, Hono } from 'hono'
 import { clean } from './core/text.ts'
 import { apiRunner } from './core/views.ts'
+import { viewerOf } from './dashboard/access/viewer.ts'
 import { secured } from './dashboard/headers.ts'
 import { messagePage, overviewPage } from './dashboard/page.ts'
 import { QueryError, readJobQuery, readPeriod, readPlace } from './dashboard/query.ts'
@@ -25,7 +26,7 @@ export function dashboard(ports: DashboardPorts, options: DashboardOptions): Hon
 
   app.get('/', async c => {
     const period = readPeriod(() => undefined, clock.now())
-    return c.html(overviewPage(await readOverview(ports, period), options))
+    return c.html(overviewPage(await readOverview(ports, period), { ...options, viewer: viewerOf(c) }))
   })
   app.get('/api/jobs', async c => {
     const { items, next } = await readJobs(ledger, readJobQuery(parametersOf(c)))

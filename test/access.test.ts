@@ -617,6 +617,13 @@ describe('signing out', () => {
     expect(session()).toBeTruthy()
   })
 
+  it('is a button of the front page, for whoever is signed in', async () => {
+    await signIn()
+    const { text } = await open('/')
+    expect(text).toMatch(/<form [^>]*method="post" action="\/signout">/)
+    expect(text).toContain('ada')
+  })
+
   it('can be done at /signin, too', async () => {
     await signIn()
     const { text } = await open('/signin')
