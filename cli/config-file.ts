@@ -168,6 +168,10 @@ const file = z.strictObject({
     .optional(),
   labelMistakes: z.enum(['cancel', 'report']).optional(),
   forks: z.enum(['refuse', 'allow']).optional(),
+  dashboard: z
+    .strictObject({ users: z.array(count).max(1000), organisations: z.array(count).max(100) })
+    .partial()
+    .optional(),
 })
 
 /** Names and values of the file are part of what is said of it. */
@@ -326,6 +330,7 @@ function compile(data: z.output<typeof file>): Config {
     },
     labelMistakes: data.labelMistakes ?? base.labelMistakes,
     forks: data.forks ?? base.forks,
+    dashboard: { ...base.dashboard, ...defined(data.dashboard ?? {}) },
   }
 }
 

@@ -86,6 +86,8 @@ export interface Config {
   readonly labelMistakes: 'cancel' | 'report'
   /** Whether jobs of forks may run; never with a role. */
   readonly forks: 'refuse' | 'allow'
+  /** Who may sign in to the deployed dashboard, by numeric ids at GitHub: these, and active members of these. */
+  readonly dashboard: { readonly users: readonly number[]; readonly organisations: readonly number[] }
 }
 
 export const DEFAULT_CONFIG: Config = {
@@ -115,6 +117,7 @@ export const DEFAULT_CONFIG: Config = {
   github: { url: null, organisationRunners: false, runnerGroup: 1 },
   labelMistakes: 'cancel',
   forks: 'refuse',
+  dashboard: { users: [], organisations: [] },
 }
 
 /**

@@ -2,10 +2,11 @@
 import { type Context, Hono } from 'hono'
 import { clean } from './core/text.ts'
 import { apiRunner } from './core/views.ts'
+import { viewerOf } from './dashboard/access/viewer.ts'
+import { secured } from './dashboard/headers.ts'
 import { messagePage, overviewPage } from './dashboard/page.ts'
 import { QueryError, readJobQuery, readPeriod, readPlace } from './dashboard/query.ts'
 import { type DashboardPorts, readHealth, readJobs, readOverview, readSummary } from './dashboard/read.ts'
-import { STYLE_HASH } from './dashboard/style.ts'
 import { errorFields } from './lambda.ts'
 
 export type { DashboardPorts, Health } from './dashboard/read.ts'
@@ -17,27 +18,15 @@ export interface DashboardOptions {
   readonly refreshSeconds: number | null
 }
 
-/** No script, no frame, no form, nothing from anywhere else: text that authors wrote has nothing to reach for. */
-const HEADERS: Readonly<Record<string, string>> = {
-  'content-security-policy': `default-src 'none'; style-src '${STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-  'cross-origin-resource-policy': 'same-origin',
-  'cache-control': 'no-store',
-}
-
 export function dashboard(ports: DashboardPorts, options: DashboardOptions): Hono {
   const { clock, ledger, log } = ports
   const app = new Hono()
 
-  app.use(async (c, next) => {
-    await next()
-    for (const [name, value] of Object.entries(HEADERS)) c.res.headers.set(name, value)
-  })
+  app.use(secured())
 
   app.get('/', async c => {
     const period = readPeriod(() => undefined, clock.now())
-    return c.html(overviewPage(await readOverview(ports, period), options))
+    return c.html(overviewPage(await readOverview(ports, period), { ...options, viewer: viewerOf(c) }))
   })
   app.get('/api/jobs', async c => {
     const { items, next } = await readJobs(ledger, readJobQuery(parametersOf(c)))

@@ -68,6 +68,48 @@ export interface Secrets {
   webhook(): Promise<readonly [string, ...string[]]>
 }
 
+/** Of the GitHub App, as a client of GitHub's web flow. */
+export interface AppClient {
+  readonly id: string
+  readonly secret: string
+}
+/** What opens the deployed dashboard. */
+export interface DashboardSecrets {
+  /** Of machines, for /metrics and /api; may be none. */
+  readonly tokens: readonly string[]
+  /** Keys of sessions: the current one first, then the previous one. `faults`: what an operator has to set before anybody can sign in. */
+  readonly signIn:
+    | { readonly client: AppClient; readonly sessionKeys: readonly [string, ...string[]] }
+    | { readonly faults: readonly string[] }
+}
+
+/** Somebody, as GitHub knows them. */
+export interface Person {
+  readonly id: number
+  readonly login: string
+  /**
+   * Ids of the organisations with the App that they are an active member of; null where the App may not see that. Asks GitHub.
+   * @throws TornadeError github-failed or github-paused
+   */
+  organisations(): Promise<readonly number[] | null>
+}
+/** GitHub's web flow, with PKCE. What it hands out is used for these questions alone, and kept nowhere. */
+export interface SignIn {
+  /** Where a browser goes to say who it is of; `challenge` is the SHA-256 of the verifier. */
+  url(
+    clientId: string,
+    request: { readonly state: string; readonly challenge: string; readonly redirectUri: string },
+  ): string
+  /**
+   * Whose code this is; null where GitHub does not know it (any more).
+   * @throws TornadeError github-failed or github-paused
+   */
+  identify(
+    client: AppClient,
+    grant: { readonly code: string; readonly verifier: string; readonly redirectUri: string },
+  ): Promise<Person | null>
+}
+
 export type QueueName = 'launch' | 'events'
 export interface QueueMessage {
   /** JSON value. */

@@ -14,6 +14,8 @@ export interface LocalServer {
 /** What API Gateway takes: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html */
 const GATEWAY_LIMIT = 10 * 1024 * 1024
 
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i
+
 /**
  * @param ready deliveries from outside wait for it, pages do not
  * @throws TornadeError usage when the port is taken or not allowed
@@ -33,6 +35,14 @@ export async function listen(
     const answer = await world.request(context.req.method, '/webhook', headers, body)
     if (answer.status === 202) adopt(world, body, answer.body)
     return new Response(Buffer.from(answer.body), { status: answer.status, headers: answer.headers })
+  })
+  // A page that resolves its own name to this machine is of the same origin as what it reads here. Deliveries are signed.
+  app.use(async (context, next) => {
+    if (LOOPBACK.test(context.req.header('host') ?? '')) return next()
+    return context.text(
+      'This is shown under names of this machine only, as http://127.0.0.1 and http://localhost are.',
+      421,
+    )
   })
   app.mount('/', request => pages.fetch(request), { replaceRequest: request => request })
   return new Promise((resolve, reject) => {

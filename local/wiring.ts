@@ -43,6 +43,34 @@ export interface QueueWiring extends QueueSettings {
   readonly deadLetter: string | null
 }
 
+/**
+ * The function that API Gateway calls for a request, with the route that took it: a path in full before one with {rest+}, of
+ * those the longest, and a method before ANY. `path` without its query.
+ * https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
+ */
+export function routeOf(
+  functions: readonly FunctionWiring[],
+  method: string,
+  path: string,
+): { readonly name: string; readonly routeKey: string } | null {
+  const found = functions
+    .flatMap(({ name, http }) => http.map(route => ({ name, ...route })))
+    .filter(route => ['ANY', method].includes(route.method) && takes(route.path, path))
+    .sort((a, b) => rankOf(b) - rankOf(a))[0]
+  return found ? { name: found.name, routeKey: `${found.method} ${found.path}` } : null
+}
+
+function takes(route: string, path: string): boolean {
+  const open = route.indexOf('{')
+  // {rest+} takes one character at least.
+  return open === -1 ? route === path : path.length > open && path.startsWith(route.slice(0, open))
+}
+
+function rankOf({ method, path }: { readonly method: string; readonly path: string }): number {
+  const whole = path.includes('{') ? 0 : 100_000
+  return whole + path.length * 2 + (method === 'ANY' ? 0 : 1)
+}
+
 /** Events that match `pattern` go to `queue`. */
 export interface RuleWiring {
   readonly name: string
@@ -130,9 +158,13 @@ const Rate = z.string().transform((text, context): number => {
 })
 
 const HttpRoute = z.string().transform((text, context): { method: string; path: string } => {
-  const [, method, path] = /^(ANY|GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (\/[\w/-]*)$/.exec(text) ?? []
+  const [, method, path] =
+    /^(ANY|GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (\/[\w/-]*|\/(?:[\w-]+\/)*\{[\w-]+\+\})$/.exec(text) ?? []
   if (method !== undefined && path !== undefined) return { method, path }
-  return refuse(context, `the local stack does not know the route ${text}; it knows ANY /path`)
+  return refuse(
+    context,
+    `the local stack does not know the route ${text}; it knows ANY /path and ANY /path/{rest+}`,
+  )
 })
 
 const SqsEvent = z.strictObject({
@@ -182,13 +214,16 @@ const LambdaFunction = z
   })
 
 /** Limits of the API that the local stack does not have: it answers everyone. */
+const RouteSettings = z.strictObject({
+  DetailedMetricsEnabled: noBearing,
+  ThrottlingBurstLimit: noBearing,
+  ThrottlingRateLimit: noBearing,
+})
 const StageExtension = z.strictObject({
+  DependsOn: noBearing,
   Properties: z.strictObject({
-    DefaultRouteSettings: z.strictObject({
-      DetailedMetricsEnabled: noBearing,
-      ThrottlingBurstLimit: noBearing,
-      ThrottlingRateLimit: noBearing,
-    }),
+    DefaultRouteSettings: RouteSettings,
+    RouteSettings: z.record(z.string(), RouteSettings).optional(),
   }),
 })
 

@@ -3,10 +3,12 @@
  * say, around doubles of GitHub, ECS, CodeBuild, SQS and DynamoDB, on one clock.
  */
 import { fileURLToPath } from 'node:url'
+import { handle } from 'hono/aws-lambda'
 import type { Config } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { guardPolicy } from '../functions/core/guard.ts'
 import type { Job } from '../functions/core/types.ts'
+import { type DashboardPorts, dashboard } from '../functions/dashboard.ts'
 import { httpLambda, queueLambda, scheduleLambda } from '../functions/lambda.ts'
 import { launch } from '../functions/launch.ts'
 import { lifecycle } from '../functions/lifecycle.ts'
@@ -31,7 +33,7 @@ import { LocalLedger } from './ledger.ts'
 import { LocalQueue, LocalQueues } from './queue.ts'
 import { LocalSecrets } from './secrets.ts'
 import { LocalTickets } from './tickets.ts'
-import { matchesPattern, readWiring, type Wiring } from './wiring.ts'
+import { matchesPattern, readWiring, routeOf, type Wiring } from './wiring.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
@@ -64,11 +66,16 @@ export interface WorldOptions {
 }
 
 /** Named as in serverless.yml. */
-const FUNCTIONS: Readonly<Record<string, (ports: Ports, config: Config) => LambdaHandler>> = {
+const FUNCTIONS: Readonly<
+  Record<string, (ports: Ports, config: Config, stats: DashboardPorts['stats']) => LambdaHandler>
+> = {
   webhook: (ports, config) => httpLambda(webhook(ports, config), ports),
   launch: (ports, config) => queueLambda(launch(ports, config), ports),
   lifecycle: (ports, config) => queueLambda(lifecycle(ports, config), ports),
   sweep: (ports, config) => scheduleLambda(sweep(ports, config), ports),
+  // Open: what stands in front of it (functions/dashboard/access/) has nobody to let in here.
+  dashboard: (ports, _, stats) =>
+    handle(dashboard({ ...ports, stats }, { notice: null, refreshSeconds: null })),
 }
 
 export class World {
@@ -81,6 +88,7 @@ export class World {
   readonly metrics = new Map<MetricName, number>()
   /** What the functions are given, unless it is wrapped. */
   readonly ports: Ports
+  readonly #stats = { deadLetters: async () => this.backlog.dead }
   readonly #roleUses: RoleUse[] = []
   readonly #wiring: Wiring
   readonly #functions = new Map<string, LocalFunction>()
@@ -153,7 +161,7 @@ export class World {
     this.#verifier = new LocalFunction(
       clock,
       { name: 'verifier', timeoutMs: 10_000 },
-      FUNCTIONS.webhook!(nowhere, config),
+      FUNCTIONS.webhook!(nowhere, config, this.#stats),
     )
   }
 
@@ -164,16 +172,14 @@ export class World {
     headers: RequestHeaders,
     body: Uint8Array,
   ): Promise<HttpAnswer> {
-    const wired = this.#wiring.functions.find(({ http }) =>
-      http.some(route => route.path === path.split('?')[0] && ['ANY', method].includes(route.method)),
-    )
-    if (!wired)
+    const route = routeOf(this.#wiring.functions, method, path.split('?')[0]!)
+    if (!route)
       return httpAnswer({
         statusCode: 404,
         headers: { 'content-type': 'application/json' },
         body: '{"message":"Not Found"}',
       })
-    return this.#invoke(this.#functions.get(wired.name)!, method, path, headers, body)
+    return this.#invoke(this.#functions.get(route.name)!, method, path, headers, body, route.routeKey)
   }
 
   /** The same answer as the endpoint would give, without anything coming of it. */
@@ -201,8 +207,9 @@ export class World {
     path: string,
     headers: RequestHeaders,
     body: Uint8Array,
+    routeKey = `ANY ${path}`,
   ): Promise<HttpAnswer> {
-    const options = { at: this.clock.now(), requestId: `local-${++this.#requests}` }
+    const options = { at: this.clock.now(), requestId: `local-${++this.#requests}`, routeKey }
     try {
       return httpAnswer(await target.invoke(httpEvent(body, headers, method, path, options)))
     } catch {
@@ -227,7 +234,7 @@ export class World {
     const target = new LocalFunction(
       this.clock,
       { name, timeoutMs, memoryMb, reservedConcurrency, region: this.#wiring.region },
-      make(ports, config),
+      make(ports, config, this.#stats),
     )
     for (const { queue, ...mapping } of wired.queues) this.queues[queue].subscribe(target, mapping)
     for (const { everyMs } of wired.schedules) this.#schedule(target, everyMs)

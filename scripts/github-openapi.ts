@@ -30,6 +30,8 @@ const OPERATIONS = [
   'actions/cancel-workflow-run',
   'checks/list-for-ref',
   'checks/create',
+  'users/get-authenticated',
+  'orgs/list-memberships-for-authenticated-user',
 ]
 const ROOT = join(import.meta.dirname, '..')
 const TARGET = join(ROOT, 'test', 'github', 'openapi')

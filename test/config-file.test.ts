@@ -90,7 +90,15 @@ describe('what it says', () => {
       forks: 'refuse',
       fallback: ['on-demand'],
       rerunAfterReclaim: true,
+      dashboard: { users: [], organisations: [] },
     })
+  })
+
+  test('who may sign in: nobody who is not named', () => {
+    const of = (text: string) => parseConfig(text, 'tornade.yml').config.dashboard
+    expect(of('dashboard: {}')).toEqual({ users: [], organisations: [] })
+    expect(of('dashboard: { users: [583231] }')).toEqual({ users: [583231], organisations: [] })
+    expect(of('dashboard: { organisations: [9919, 1] }')).toEqual({ users: [], organisations: [9919, 1] })
   })
 
   test('the example of the design', () => {
@@ -289,6 +297,7 @@ priority: { hotfix: 1000 }
 pools: [{ runsOn: '', repository: app, size: 0 }]
 labelMistakes: ignore
 forks: yes please
+dashboard: { users: [ada, 0], organisations: acme, everybody: true }
 `)
     const paths = faults.map(fault => fault.split(':')[0])
     expect(new Set(paths)).toEqual(
@@ -316,6 +325,10 @@ forks: yes please
         'pools.0.size',
         'labelMistakes',
         'forks',
+        'dashboard.users.0',
+        'dashboard.users.1',
+        'dashboard.organisations',
+        'dashboard.everybody',
       ]),
     )
     for (const fault of faults) expect(fault).toMatch(/^[\w.]+: \S.{5,}$/)

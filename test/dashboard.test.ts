@@ -403,7 +403,7 @@ describe('paths, headers and errors', () => {
       expect(policy.split('; ').sort()).toEqual([
         "base-uri 'none'",
         "default-src 'none'",
-        "form-action 'none'",
+        "form-action 'self'",
         "frame-ancestors 'none'",
         expect.stringMatching(/^style-src 'sha256-[A-Za-z0-9+/=]{44}'$/),
       ])

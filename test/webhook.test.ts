@@ -117,8 +117,10 @@ describe('what is posted', () => {
     await expectNothingHappened()
   })
 
-  test('another path is not ours', async () => {
-    expect((await request('POST', {}, Buffer.from('{}'), '/other')).status).toBe(404)
+  test('another path is the dashboard’s, whatever is posted there', async () => {
+    const { status, body } = await request('POST', {}, Buffer.from(text(queued())), '/api/webhook')
+    expect([status, body]).toEqual([404, { error: 'there is nothing at this path' }])
+    await expectNothingHappened()
   })
 
   test('a payload of 1 MiB is taken, one byte more is 413', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TornadeError } from '../functions/core/errors.ts'
-import { matchesPattern, type Pattern, readWiring, type Wiring } from '../local/wiring.ts'
+import { matchesPattern, type Pattern, readWiring, routeOf, type Wiring } from '../local/wiring.ts'
 import { imageResources } from '../scripts/images.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -76,7 +76,44 @@ describe('what is deployed', () => {
         timeoutMs: 55_000,
         schedules: [{ everyMs: 60_000 }],
       },
+      {
+        ...nothing,
+        name: 'dashboard',
+        handler: handler('dashboard'),
+        timeoutMs: 20_000,
+        http: [
+          { method: 'ANY', path: '/' },
+          { method: 'ANY', path: '/{proxy+}' },
+        ],
+      },
     ])
+  })
+
+  it.each([
+    ['POST', '/webhook', 'webhook', 'ANY /webhook'],
+    ['GET', '/webhook', 'webhook', 'ANY /webhook'],
+    ['GET', '/', 'dashboard', 'ANY /'],
+    ['GET', '/webhook/', 'dashboard', 'ANY /{proxy+}'],
+    ['GET', '/webhooks', 'dashboard', 'ANY /{proxy+}'],
+    ['PUT', '/api/jobs', 'dashboard', 'ANY /{proxy+}'],
+  ])('takes %s %s to the function %s', async (method, path, name, routeKey) => {
+    const { functions } = await readWiring(ROOT, 'dev')
+    expect(routeOf(functions, method, path)).toEqual({ name, routeKey })
+  })
+
+  it('takes a request by the narrowest route', async () => {
+    const { functions } = await readWiring(ROOT, 'dev')
+    const routes = ['ANY /{all+}', 'GET /{all+}', 'ANY /a/{rest+}', 'ANY /a/b', 'GET /a/b'].map(
+      (text, index) => {
+        const [method, path] = text.split(' ') as [string, string]
+        return { ...functions[0]!, name: String(index), http: [{ method, path }] }
+      },
+    )
+    const taken = (method: string, path: string) => routeOf(routes, method, path)?.name
+    expect([taken('GET', '/a/b'), taken('PUT', '/a/b'), taken('GET', '/a/b/c'), taken('GET', '/a/')]).toEqual(
+      ['4', '3', '2', '1'],
+    )
+    expect([taken('PUT', '/x'), taken('GET', '/')]).toEqual(['0', undefined])
   })
 
   it('is these queues, named after service and stage', async () => {
@@ -270,7 +307,17 @@ describe('what the local stack does not know', () => {
     [
       'a route',
       { 'serverless.yml': ['ANY /webhook', '"*"'] },
-      'functions.webhook.events[0].httpApi: the local stack does not know the route *; it knows ANY /path',
+      'functions.webhook.events[0].httpApi: the local stack does not know the route *; it knows ANY /path and ANY /path/{rest+}',
+    ],
+    [
+      'a route with a part that stands for one',
+      { 'serverless.yml': ['{proxy+}', '{proxy}'] },
+      'functions.dashboard.events[1].httpApi: the local stack does not know the route ANY /{proxy}; it knows ANY /path and ANY /path/{rest+}',
+    ],
+    [
+      'a setting of a route',
+      { 'infra/api.yml': ['ANY /: { ThrottlingRateLimit: 20', 'ANY /: { LoggingLevel: INFO'] },
+      `infra/api.yml: extensions.HttpApiStage.Properties.RouteSettings.ANY /.LoggingLevel: ${unknown}`,
     ],
     [
       'a variable',

@@ -78,6 +78,15 @@ export class SqsQueue implements Queue {
     if (failed) throw failed.reason
   }
 
+  /** Messages that could be received now, about. @throws SqsError */
+  async depth(queue: QueueName): Promise<number> {
+    const answer = await this.#call(this.#settings.urls[queue], 'GetQueueAttributes', {
+      AttributeNames: ['ApproximateNumberOfMessages'],
+    })
+    const { Attributes } = answer as { Attributes?: { ApproximateNumberOfMessages?: string } }
+    return Number(Attributes?.ApproximateNumberOfMessages ?? 0)
+  }
+
   /** Some messages of a batch may fail; what is not their own fault is sent again. */
   async #sendBatch(url: string, batch: readonly Entry[]): Promise<void> {
     let left = batch

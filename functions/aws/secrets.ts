@@ -6,7 +6,7 @@
  */
 import { AwsClient } from 'aws4fetch'
 import { TornadeError } from '../core/errors.ts'
-import type { Clock, Secrets } from '../ports.ts'
+import type { Clock, DashboardSecrets, Secrets } from '../ports.ts'
 
 /** Names of parameters. */
 export interface WebhookSecretNames {
@@ -27,6 +27,17 @@ export interface AppKey {
   readonly privateKey: string
 }
 
+/** Names of parameters. */
+export interface DashboardSecretNames {
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly sessionKey: string
+  /** May be without a parameter: it holds the key before the current one, until the sessions under it are over. */
+  readonly sessionKeyPrevious: string
+  /** May be without a parameter: a line for each token. */
+  readonly tokens: string
+}
+
 /** Values by name, without those that do not exist. At most 10 names. */
 export type ReadParameters = (names: readonly string[]) => Promise<ReadonlyMap<string, string>>
 
@@ -40,7 +51,7 @@ export class SsmSecrets implements Secrets {
   readonly #webhook: Cached<readonly [string, ...string[]]>
 
   constructor(names: WebhookSecretNames, read: ReadParameters = ssmParameters(), clock: Clock = Date) {
-    this.#webhook = new Cached(clock, async () => {
+    this.#webhook = new Cached<readonly [string, ...string[]]>(clock, async () => {
       const values = await read([names.webhook, names.webhookPrevious])
       const previous = values.get(names.webhookPrevious)
       const current = line(existing(values, names.webhook))
@@ -66,16 +77,55 @@ export function ssmAppKey(
   return () => cached.get()
 }
 
+/** Characters of a key or token that nobody guesses: 16 bytes in hexadecimal. */
+export const SHORTEST_SECRET = 32
+
+/** What opens the dashboard. That something is not there, or too short, is part of the answer: only so much is closed. */
+export function ssmDashboardSecrets(
+  names: DashboardSecretNames,
+  read: ReadParameters = ssmParameters(),
+  clock: Clock = Date,
+): () => Promise<DashboardSecrets> {
+  const load = async (): Promise<DashboardSecrets> => {
+    const values = await read(Object.values(names))
+    const value = (name: string) => line(values.get(name) ?? '')
+    const required = [names.clientId, names.clientSecret, names.sessionKey]
+    const keys = [names.sessionKey, names.sessionKeyPrevious]
+    const faults = [
+      ...required.filter(name => value(name) === '').map(name => `${name} is missing`),
+      ...keys
+        .filter(name => value(name) !== '' && value(name).length < SHORTEST_SECRET)
+        .map(name => `${name} is shorter than ${SHORTEST_SECRET} characters`),
+    ]
+    const lines = (values.get(names.tokens) ?? '').split('\n').map(text => text.trim())
+    const previous = value(names.sessionKeyPrevious)
+    return {
+      tokens: lines.filter(token => token.length >= SHORTEST_SECRET),
+      signIn:
+        faults.length > 0
+          ? { faults }
+          : {
+              client: { id: value(names.clientId), secret: value(names.clientSecret) },
+              sessionKeys: [value(names.sessionKey), ...(previous === '' ? [] : [previous])],
+            },
+    }
+  }
+  const cached = new Cached(clock, load, ({ signIn }) => !('faults' in signIn))
+  return () => cached.get()
+}
+
 /** A value that is loaded once for all who ask meanwhile, and again when it is old. A failure is theirs alone. */
 class Cached<T> {
   readonly #clock: Clock
   readonly #load: () => Promise<T>
+  readonly #lasts: (value: T) => boolean
   #fresh: { readonly value: T; readonly until: number } | undefined
   #loading: Promise<T> | undefined
 
-  constructor(clock: Clock, load: () => Promise<T>) {
+  constructor(clock: Clock, load: () => Promise<T>, lasts: (value: T) => boolean = () => true) {
     this.#clock = clock
     this.#load = load
+    this.#lasts = lasts
   }
 
   get(): Promise<T> {
@@ -89,7 +139,7 @@ class Cached<T> {
   async #refresh(): Promise<T> {
     const until = this.#clock.now() + SECRETS_TTL_MS
     const value = await this.#load()
-    this.#fresh = { value, until }
+    if (this.#lasts(value)) this.#fresh = { value, until }
     return value
   }
 }

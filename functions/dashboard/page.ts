@@ -9,6 +9,7 @@ import type { Totals } from '../core/reports.ts'
 import { clean } from '../core/text.ts'
 import type { Job, PriceBasis, Runner } from '../core/types.ts'
 import { iso, jobView, secondsBetween } from '../core/views.ts'
+import { signOutForm, type Viewer } from './access/viewer.ts'
 import { duration, githubUrl, money, utc } from './format.ts'
 import { DEFAULT_DAYS } from './query.ts'
 import { endedAt, type JobWithRunner, type Overview } from './read.ts'
@@ -29,12 +30,20 @@ const SENTENCE_LIMIT = 400
 
 export function overviewPage(
   overview: Overview,
-  { notice, refreshSeconds }: { readonly notice: string | null; readonly refreshSeconds: number | null },
+  {
+    notice,
+    refreshSeconds,
+    viewer,
+  }: {
+    readonly notice: string | null
+    readonly refreshSeconds: number | null
+    readonly viewer: Viewer | null
+  },
 ): Html {
   const { now, health, queue, queueLength, live, recent, summary } = overview
   const refresh = refreshSeconds === null ? '' : html` · refreshes every ${duration(refreshSeconds)}`
   return layout(
-    { title: `${health.queued} waiting, ${health.live} live`, notice, refreshSeconds },
+    { title: `${health.queued} waiting, ${health.live} live`, notice, refreshSeconds, viewer },
     html`
       <p class="soft">${time(now)} UTC${refresh}</p>
       ${tiles(overview)}
@@ -50,7 +59,7 @@ export function overviewPage(
 /** A page that only says something. */
 export function messagePage(title: string, message: string, notice: string | null): Html {
   return layout(
-    { title, notice, refreshSeconds: null },
+    { title, notice, refreshSeconds: null, viewer: null },
     html`<h2>${title}</h2><p>${message} <a href="/">To the overview</a></p>`,
   )
 }
@@ -60,7 +69,13 @@ function layout(
     title,
     notice,
     refreshSeconds,
-  }: { readonly title: string; readonly notice: string | null; readonly refreshSeconds: number | null },
+    viewer,
+  }: {
+    readonly title: string
+    readonly notice: string | null
+    readonly refreshSeconds: number | null
+    readonly viewer: Viewer | null
+  },
   content: Html,
 ): Html {
   return html`<!doctype html>
@@ -74,7 +89,7 @@ function layout(
     <style>${raw(STYLE)}</style>
   </head>
   <body>
-    <header><h1><a href="/">tornade</a></h1></header>
+    <header><h1><a href="/">tornade</a></h1>${viewer === null ? '' : signOutForm(viewer)}</header>
     ${notice === null ? '' : html`<p class="notice" role="note">${notice}</p>`}
     <main>${content}</main>
     <footer>

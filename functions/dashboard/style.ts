@@ -66,6 +66,11 @@ tbody td { border-top: 1px solid var(--line); }
 .badge.warn { color: var(--warn); background: var(--warn-back); }
 .badge.busy { color: var(--busy); background: var(--busy-back); }
 .empty { padding: 0.9rem; border: 1px dashed var(--line); border-radius: 0.6rem; color: var(--soft); }
+button, .button {
+  display: inline-block; padding: 0.45rem 0.9rem; border: 1px solid var(--line); border-radius: 0.5rem; background: var(--card);
+  color: var(--link); font: inherit; cursor: pointer;
+}
+form.viewer { margin: 0; }
 footer { margin-top: 2rem; color: var(--soft); font-size: 0.8125rem; }
 @media (max-width: 84rem) {
   th, td { padding: 0.5rem 0.6rem; }

@@ -3,8 +3,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   type AppKey,
   SECRETS_TTL_MS,
+  SHORTEST_SECRET,
   SsmSecrets,
   ssmAppKey,
+  ssmDashboardSecrets,
   ssmParameters,
 } from '../../functions/aws/secrets.ts'
 import type { FaultName } from './wire/faults.ts'
@@ -143,5 +145,73 @@ describe('secrets', () => {
     await appKey()
     expect(inspect([secrets, appKey], { depth: 10 })).not.toContain('canary')
     expect(JSON.stringify([secrets, appKey])).not.toContain('canary')
+  })
+})
+
+describe('what opens the dashboard', () => {
+  const DASHBOARD = {
+    clientId: '/tornade/test/client-id',
+    clientSecret: '/tornade/test/client-secret',
+    sessionKey: '/tornade/test/session-key',
+    sessionKeyPrevious: '/tornade/test/session-key-previous',
+    tokens: '/tornade/test/dashboard-tokens',
+  }
+  const long = (name: string) => `canary-${name}-`.padEnd(SHORTEST_SECRET, 'x')
+  const put = (values: Partial<Record<keyof typeof DASHBOARD, string>>) => {
+    for (const [name, value] of Object.entries(values))
+      wire.ssm.parameters.set(DASHBOARD[name as keyof typeof DASHBOARD], value)
+  }
+  const keeper = () =>
+    ssmDashboardSecrets(
+      DASHBOARD,
+      ssmParameters({ region: wire.region, endpoint: wire.url, credentials: () => WIRE_CREDENTIALS }),
+      { now: () => now },
+    )
+
+  it('is read in one call, and without what may be missing', async () => {
+    put({ clientId: 'Iv23li\n', clientSecret: 'canary-secret\n', sessionKey: `${long('key')}\n` })
+    expect(await keeper()()).toEqual({
+      tokens: [],
+      signIn: { client: { id: 'Iv23li', secret: 'canary-secret' }, sessionKeys: [long('key')] },
+    })
+    expect(wire.calls.map(({ input }) => input)).toEqual([
+      { Names: Object.values(DASHBOARD), WithDecryption: true },
+    ])
+  })
+
+  it('has the key of before, and a token on each line that is long enough', async () => {
+    put({ clientId: 'Iv23li', clientSecret: 's', sessionKey: long('key'), sessionKeyPrevious: long('old') })
+    put({ tokens: `${long('a')}\r\n\n short \n  ${long('b')}\n` })
+    expect(await keeper()()).toMatchObject({
+      tokens: [long('a'), long('b')],
+      signIn: { sessionKeys: [long('key'), long('old')] },
+    })
+  })
+
+  it('says all that is missing or too short, and is open as far as it can be', async () => {
+    put({ clientSecret: '\n', sessionKey: 'canary-short', sessionKeyPrevious: 'x', tokens: long('a') })
+    const secrets = keeper()
+    expect(await secrets()).toEqual({
+      tokens: [long('a')],
+      signIn: {
+        faults: [
+          `${DASHBOARD.clientId} is missing`,
+          `${DASHBOARD.clientSecret} is missing`,
+          `${DASHBOARD.sessionKey} is shorter than ${SHORTEST_SECRET} characters`,
+          `${DASHBOARD.sessionKeyPrevious} is shorter than ${SHORTEST_SECRET} characters`,
+        ],
+      },
+    })
+  })
+
+  it('is found on the next call once it is there', async () => {
+    put({ clientId: 'Iv23li', clientSecret: 's', sessionKey: long('key') })
+    const secrets = keeper()
+    wire.play('GetParameters: throttled', ATTEMPTS)
+    await expect(secrets()).rejects.toThrow(/ThrottlingException/)
+    wire.ssm.parameters.delete(DASHBOARD.clientId)
+    expect(await secrets()).toMatchObject({ signIn: { faults: [`${DASHBOARD.clientId} is missing`] } })
+    put({ clientId: 'Iv23li' })
+    expect(await secrets()).toMatchObject({ signIn: { client: { id: 'Iv23li' } } })
   })
 })

@@ -177,6 +177,27 @@ describe('the adapter for SQS', () => {
     ])
   })
 
+  it('says how many messages wait', async () => {
+    answers = [[200, { Attributes: { ApproximateNumberOfMessages: '7' } }], 'cut', [200, {}]]
+    const queue = new SqsQueue(settings)
+    expect([await queue.depth('launch'), await queue.depth('events')]).toEqual([7, 0])
+    expect(requests.map(({ action, body }) => [action, body])).toEqual(
+      [settings.urls.launch, settings.urls.events, settings.urls.events].map(QueueUrl => [
+        'AmazonSQS.GetQueueAttributes',
+        { QueueUrl, AttributeNames: ['ApproximateNumberOfMessages'] },
+      ]),
+    )
+  })
+
+  it('says how many messages wait, as SQS would', async () => {
+    const server = await startFauxqs({ port: 0, logger: false })
+    const maker = await on(`http://127.0.0.1:${server.port}/`, () => server.stop())
+    const queue = maker.queue as SqsQueue
+    await queue.send('launch', messages(3))
+    expect([await queue.depth('launch'), await queue.depth('events')]).toEqual([3, 0])
+    await maker.close()
+  })
+
   it('sends ten at a time', async () => {
     await send(25)
     expect(requests.map(({ action }) => action)).toEqual(Array(3).fill('AmazonSQS.SendMessageBatch'))

@@ -7,8 +7,9 @@ import { PutItemCommand } from '@aws-sdk/client-dynamodb'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { unpack } from '../../functions/aws/ledger.ts'
 import { Resolver } from '../infra/stack.ts'
+import { Browser } from '../support/browser.ts'
 import { type Asked, json, type Reply } from './gateway.ts'
-import { canary, Deployment, type FunctionName } from './stack.ts'
+import { canary, Deployment, type FunctionName, ORIGIN } from './stack.ts'
 
 const PREVIOUS = canary('previous webhook secret')
 
@@ -98,9 +99,12 @@ describe('the search', () => {
       [
         'JIT config',
         'JWT',
+        'bearer token',
+        'client secret',
         'key of the App',
         'previous webhook secret',
         'secret of ',
+        'session key',
         'session token',
         'token',
         'webhook secret',
@@ -157,6 +161,46 @@ describe('no secret is told', () => {
     await world.settle()
     await world.sweep()
     expect(await leaks()).toEqual([])
+  })
+})
+
+describe('the dashboard tells nobody', () => {
+  const VISITOR = { id: 583231, login: 'ada', memberships: [] }
+  const signIn = () => {
+    world.web.visitor = VISITOR
+    return new Browser(world, world.visit).open(`${ORIGIN}/signin/github?next=/nothing`)
+  }
+  const bearer = (text: string) =>
+    world.visit(new URL(`${ORIGIN}/api/nothing`), { headers: { authorization: `Bearer ${text}` } })
+  /** Codes, verifiers and refresh tokens as well: what the function was handed and never put into a request of its own. */
+  const told = async () => {
+    for (const [index, text] of world.web.secrets.entries())
+      world.secrets.set(`of the web flow ${index}`, text)
+    return leaks()
+  }
+
+  it('what it signs in with, or was signed in with', async () => {
+    expect((await signIn()).status).toBe(404)
+    const token = world.secrets.get('bearer token')!
+    expect([(await bearer(token)).status, (await bearer(`${token}x`)).status]).toEqual([404, 401])
+    expect([...world.secrets.keys()].some(name => name.startsWith('user token'))).toBe(true)
+    expect(await told()).toEqual([])
+  })
+
+  it.each<[string, (asked: Asked) => Reply | { readonly lost: 'after' } | null]>([
+    ['SSM quotes the request', asked => (asked.service === 'ssm' ? quoting(400, asked) : null)],
+    ['GitHub quotes an exchange', asked => (/access_token$/.test(asked.path) ? quoting(200, asked) : null)],
+    ['GitHub refuses an exchange', asked => (/access_token$/.test(asked.path) ? quoting(500, asked) : null)],
+    ['GitHub quotes the user token', asked => (/\/user$/.test(asked.path) ? quoting(401, asked) : null)],
+    ['GitHub’s answer is lost', asked => (asked.service === 'github' ? { lost: 'after' } : null)],
+  ])('when %s', async (_, meddle) => {
+    await world.cool('dashboard')
+    world.logs.length = 0
+    world.meddle = (caller, asked) => (caller === 'dashboard' ? meddle(asked) : null)
+    expect([502, 503]).toContain((await signIn()).status)
+    world.meddle = null
+    expect(world.logs.some(({ text }) => /"level":"ERROR"/.test(text))).toBe(true)
+    expect(await told()).toEqual([])
   })
 })
 

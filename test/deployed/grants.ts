@@ -42,6 +42,8 @@ function questions(stack: Stack, { caller, service, operation, input }: Recorded
     case 'sqs:SendMessage':
     case 'sqs:SendMessageBatch':
       return [one('sqs:SendMessage', arn('sqs', String(input.QueueUrl).split('/').at(-1)!))]
+    case 'sqs:GetQueueAttributes':
+      return [one('sqs:GetQueueAttributes', arn('sqs', String(input.QueueUrl).split('/').at(-1)!))]
     case 'ssm:GetParameters':
       return input.Names.map((name: string) => one('ssm:GetParameters', arn('ssm', `parameter${name}`)))
     case 'ecs:RunTask': {

@@ -5,8 +5,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DynamoLedger } from '../../functions/aws/ledger.ts'
 import { isAllowed, Resolver, roleOf, type Stack, type Statement } from '../infra/stack.ts'
+import { Browser } from '../support/browser.ts'
 import { type Asking, askings, forbidden, unused } from './grants.ts'
-import { Deployment, FUNCTIONS } from './stack.ts'
+import { Deployment, FUNCTIONS, ORIGIN } from './stack.ts'
 
 /** Grants that no recorded call can need, and who needs them. */
 const SPARED: Readonly<Record<string, string>> = {
@@ -14,6 +15,7 @@ const SPARED: Readonly<Record<string, string>> = {
   'LaunchRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'LifecycleRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'SweepRole.WriteLogs': 'Lambda writes what the function prints, with its role',
+  'DashboardRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'LaunchRole.ReadQueue': 'Lambda reads the queue for the function, with its role',
   'LifecycleRole.ReadQueue': 'Lambda reads the queue for the function, with its role',
   ...Object.fromEntries(
@@ -50,8 +52,9 @@ beforeAll(async () => {
   await unheard(['tornade'])
   await crowded(['tornade'])
   await forgotten(['tornade'])
+  await visited()
   asked = askings(stack, world.calls)
-}, 60_000)
+}, 120_000)
 afterAll(() => world.close())
 
 async function launched(labels: readonly string[]) {
@@ -178,6 +181,15 @@ async function forgotten(labels: readonly string[]): Promise<void> {
   world.advance(600)
   await world.sweep()
   await world.settle()
+}
+
+/** Somebody signs in, and looks around. */
+async function visited(): Promise<void> {
+  world.web.visitor = { id: 583231, login: 'ada', memberships: [] }
+  const browser = new Browser(world, world.visit)
+  expect((await browser.open(`${ORIGIN}/signin/github?next=/nothing`)).status).toBe(404)
+  for (const path of ['/api/jobs?state=completed&limit=1', '/api/runners?limit=1', '/api/health'])
+    expect((await browser.open(ORIGIN + path)).status).toBe(200)
 }
 
 function ledgerOf(): DynamoLedger {

@@ -83,7 +83,7 @@ export class Queue {
   }
 }
 
-/** SendMessage and SendMessageBatch. */
+/** SendMessage and SendMessageBatch, and how many dead letters there are. */
 export function serveSqs(
   { operation, method, path, headers, body }: Asked,
   queues: readonly Queue[],
@@ -94,6 +94,9 @@ export function serveSqs(
   if (typeof signed === 'string' || signed.service !== 'sqs')
     return json(403, { __type: 'com.amazonaws.sqs#SignatureDoesNotMatch', message: String(signed) })
   const input = JSON.parse(body.toString())
+  const dead = queues.find(({ settings }) => `${settings.url}-dead-letters` === input.QueueUrl)
+  if (dead && operation === 'GetQueueAttributes')
+    return json(200, { Attributes: { ApproximateNumberOfMessages: String(dead.deadLetters.length) } })
   const queue = queues.find(({ settings }) => settings.url === input.QueueUrl)
   if (!queue) return json(400, { __type: 'com.amazonaws.sqs#QueueDoesNotExist', message: 'no such queue' })
   const put = ({ MessageBody, DelaySeconds }: { MessageBody: string; DelaySeconds?: number }) =>

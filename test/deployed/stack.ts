@@ -29,14 +29,16 @@ import { Wire } from '../aws/wire/server.ts'
 import type { EventBridgeEvent } from '../aws/wire/service.ts'
 import { APP, APP_ID, KEY, SITE } from '../github/harness.ts'
 import { ACCOUNT, compileStack, ofType, REGION, Resolver, roleId, type Stack } from '../infra/stack.ts'
+import type { Ask } from '../support/browser.ts'
 import { type Dynalite, startDynalite, type TableId, tableProperties } from '../support/dynalite.ts'
 import { GitHubServer, type ServerJob, type ServerRun, type ServerRunner } from '../support/github-server.ts'
+import { GitHubWeb } from '../support/github-web.ts'
 import { bundles } from './bundles.ts'
 import { type Asked, Gateway, json, type Meddle, type Reply } from './gateway.ts'
 import type { InstanceData, Invocation, Outcome } from './instance.ts'
 import { type Message, Queue, serveSqs } from './sqs.ts'
 
-export const FUNCTIONS = ['webhook', 'launch', 'lifecycle', 'sweep'] as const
+export const FUNCTIONS = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard'] as const
 export type FunctionName = (typeof FUNCTIONS)[number]
 
 /** A request of a function, with what came of it. */
@@ -69,6 +71,11 @@ interface Settings {
   readonly batchSize: number
 }
 
+const CLIENT_ID = 'Iv23liCANARYCLIENT01'
+/** Of the API, without its host. */
+const DOMAIN = `api.execute-api.${REGION}.amazonaws.com`
+export const ORIGIN = `https://${DOMAIN}`
+
 const JOB_ROLE = 'tornade-dev-deploy'
 export const JOB_ROLE_ID = 'AROADEPLOY0000000000'
 export const JOB_ROLE_ARN = `arn:aws:iam::${ACCOUNT}:role/tornade/dev/jobs/${JOB_ROLE}`
@@ -85,6 +92,7 @@ export const CONFIG: Config = {
   ...DEFAULT_CONFIG,
   region: REGION,
   owners: { acme: 9919 },
+  dashboard: { users: [583231], organisations: [9919] },
   roles: {
     deploy: { repositories: [APP.name], refs: [], events: [] },
     ghost: { repositories: [APP.name], refs: [], events: [] },
@@ -96,6 +104,8 @@ export class Deployment {
   readonly wire: Wire
   readonly dynamo: Dynalite
   readonly github: GitHubServer
+  /** Where people sign in. */
+  readonly web: GitHubWeb
   readonly queues: { readonly launch: Queue; readonly events: Queue }
   readonly calls: Recorded[] = []
   readonly logs: LogLine[] = []
@@ -120,6 +130,7 @@ export class Deployment {
     wire: Wire
     dynamo: Dynalite
     github: GitHubServer
+    web: GitHubWeb
     queues: Deployment['queues']
     ahead: Float64Array<SharedArrayBuffer>
     folder: string
@@ -131,6 +142,7 @@ export class Deployment {
     this.wire = parts.wire
     this.dynamo = parts.dynamo
     this.github = parts.github
+    this.web = parts.web
     this.queues = parts.queues
     this.#ahead = parts.ahead
     this.#folder = parts.folder
@@ -173,15 +185,19 @@ export class Deployment {
       createTable(dynamo, 'LedgerTable', resolver.name('LedgerTable')),
       createTable(dynamo, 'TicketsTable', resolver.name('TicketsTable')),
     ])
+    const client = { id: CLIENT_ID, secret: canary('client secret') }
+    const web = await GitHubWeb.start({ clock, api: github, client, root: '/github' })
+    web.callbacks.push(`${ORIGIN}/signin/callback`)
     Object.assign(queues, {
       launch: new Queue(queueSettings(stack, resolver, 'LaunchQueue')),
       events: new Queue(queueSettings(stack, resolver, 'EventsQueue')),
     })
     const deployment = new Deployment({
-      ...{ stack, wire, dynamo, github, queues, ahead, folder, code, credentials },
+      ...{ stack, wire, dynamo, github, web, queues, ahead, folder, code, credentials },
       config: { ...CONFIG, ...config },
     })
     deployment.#fill(resolver, webhookSecrets)
+    deployment.#fillDashboard(resolver, client)
     return deployment
   }
 
@@ -219,6 +235,18 @@ export class Deployment {
     ssm.parameters.set(TORNADE_APP_KEY!, KEY.privateKey)
     this.secrets.set('key of the App', KEY.privateKey)
     for (const [id, secret] of Object.entries(this.#credentials)) this.secrets.set(`secret of ${id}`, secret)
+  }
+
+  #fillDashboard(resolver: Resolver, client: { readonly id: string; readonly secret: string }): void {
+    const names = resolver.environment('dashboard')
+    const put = (variable: string, what: string, value: string) => {
+      this.wire.ssm.parameters.set(names[variable]!, `${value}\n`)
+      this.secrets.set(what, value)
+    }
+    this.wire.ssm.parameters.set(names.TORNADE_CLIENT_ID!, client.id)
+    put('TORNADE_CLIENT_SECRET', 'client secret', client.secret)
+    put('TORNADE_SESSION_KEY', 'session key', canary('session key'))
+    put('TORNADE_TOKENS', 'bearer token', canary('bearer token'))
   }
 
   now(): number {
@@ -324,13 +352,16 @@ export class Deployment {
     const input =
       service === 'iam'
         ? Object.fromEntries(new URL(asked.path, 'http://127.0.0.1').searchParams)
-        : text === ''
-          ? null
-          : JSON.parse(text)
+        : headers['content-type']?.startsWith('application/x-www-form-urlencoded')
+          ? Object.fromEntries(new URLSearchParams(text))
+          : text === ''
+            ? null
+            : JSON.parse(text)
     const call: Recorded = { caller, service, operation, input, headers, reply: null }
     this.calls.push(call)
-    const jwt = /^bearer (.+)$/i.exec(headers.authorization ?? '')?.[1]
-    if (service === 'github' && jwt) this.secrets.set(`JWT ${hex(jwt, 8)}`, jwt)
+    const bearer = /^bearer (.+)$/i.exec(headers.authorization ?? '')?.[1]
+    if (service === 'github' && bearer)
+      this.secrets.set(`${bearer.startsWith('ghu_') ? 'user token' : 'JWT'} ${hex(bearer, 8)}`, bearer)
     return (reply: Reply | null) => {
       call.reply = reply
       if (service !== 'github' || !reply || reply.status !== 201) return
@@ -343,7 +374,7 @@ export class Deployment {
   #serve(asked: Asked): string | Reply {
     switch (asked.service) {
       case 'github':
-        return this.github.url
+        return asked.path.startsWith('/github/login/') ? this.web.url : this.github.url
       case 'dynamodb':
         return this.dynamo.endpoint
       case 'ecs':
@@ -391,7 +422,7 @@ export class Deployment {
       requestContext: {
         accountId: ACCOUNT,
         apiId: 'api',
-        domainName: `api.execute-api.${REGION}.amazonaws.com`,
+        domainName: DOMAIN,
         domainPrefix: 'api',
         http: {
           method: 'POST',
@@ -411,6 +442,46 @@ export class Deployment {
     })) as APIGatewayProxyStructuredResultV2
     this.answers.push(JSON.stringify(answer))
     return { status: answer.statusCode!, body: JSON.parse(answer.body!) }
+  }
+
+  /** A request of the dashboard, as API Gateway hands it over, and the answer as it hands that back. */
+  readonly visit: Ask = async (url, init) => {
+    if (url.origin !== ORIGIN) return fetch(this.web.url + url.pathname + url.search, init)
+    const { cookie, ...headers } = Object.fromEntries(new Headers(init.headers))
+    const method = init.method ?? 'GET'
+    const time = new Date(this.now())
+    const routeKey = url.pathname === '/' ? 'ANY /' : 'ANY /{proxy+}'
+    const answer = (await this.invoke('dashboard', {
+      version: '2.0',
+      routeKey,
+      rawPath: url.pathname,
+      rawQueryString: url.search.slice(1),
+      ...(cookie === undefined ? {} : { cookies: cookie.split(/; */) }),
+      headers: { host: DOMAIN, 'x-forwarded-proto': 'https', ...headers },
+      requestContext: {
+        accountId: ACCOUNT,
+        apiId: 'api',
+        domainName: DOMAIN,
+        domainPrefix: 'api',
+        http: { method, path: url.pathname, protocol: 'HTTP/1.1', sourceIp: '192.0.2.1', userAgent: 'tests' },
+        requestId: randomUUID(),
+        routeKey,
+        stage: '$default',
+        time: time.toISOString(),
+        timeEpoch: time.getTime(),
+      },
+      isBase64Encoded: false,
+    })) as APIGatewayProxyStructuredResultV2
+    const { statusCode = 200, body = '', isBase64Encoded, cookies = [] } = answer
+    const kept = new Headers(answer.headers as Record<string, string>)
+    for (const one of cookies) kept.append('set-cookie', one)
+    // What it says of cookies is for one browser; all else is told to whoever asks.
+    this.answers.push(JSON.stringify({ ...answer, cookies: [] }))
+    const bytes = Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8')
+    return new Response([204, 303, 302].includes(statusCode) ? null : bytes, {
+      status: statusCode,
+      headers: kept,
+    })
   }
 
   /** Lambda takes a batch from a queue. @returns how many messages there were, and which of them failed */
@@ -608,13 +679,13 @@ export class Deployment {
 
   /** What no test may pass with: requests that AWS or GitHub would not take. */
   faults(): string[] {
-    return [...this.wire.refused, ...this.github.problems]
+    return [...this.wire.refused, ...this.github.problems, ...this.web.problems]
   }
 
   async close(): Promise<void> {
     await this.cool()
     for (const spare of this.#spares.values()) await (await spare).close()
-    await Promise.all([this.wire.close(), this.github.close(), this.dynamo.close()])
+    await Promise.all([this.wire.close(), this.github.close(), this.web.close(), this.dynamo.close()])
     await rm(this.#folder, { recursive: true })
   }
 }

@@ -110,7 +110,7 @@ describe('a request', () => {
     expect(server.problems.join('\n')).toContain(problem)
   })
 
-  it.each(['/user', '/repos/acme/app', '/repos/acme/app/actions/runners/one/more'])(
+  it.each(['/users', '/repos/acme/app', '/repos/acme/app/actions/runners/one/more'])(
     'is refused when GitHub is not known to have %s here',
     async path => {
       expect(await send(path, { as: await token() })).toMatchObject({ status: 404 })

@@ -261,10 +261,28 @@ describe('the other functions', () => {
       expect(await read(name, 'app-key')).toBe(true)
       expect(await read(name, 'webhook-secret')).toBe(false)
     }
+    for (const secret of ['client-secret', 'session-key', 'session-key-previous', 'dashboard-tokens']) {
+      expect(await read('dashboard', secret)).toBe(true)
+      for (const name of ['webhook', 'launch', 'lifecycle', 'sweep'])
+        expect(await read(name, secret)).toBe(false)
+    }
+    for (const secret of ['app-id', 'app-key', 'webhook-secret', 'webhook-secret-previous'])
+      expect(await read('dashboard', secret)).toBe(false)
+  })
+
+  it('leave the dashboard nothing that it could change', async () => {
+    const ledger = arn('dynamodb', 'table/tornade-dev-ledger')
+    expect(await may('dashboard', { action: 'dynamodb:GetItem', resource: ledger })).toBe(true)
+    for (const action of ['PutItem', 'UpdateItem', 'DeleteItem', 'BatchWriteItem', 'Scan'])
+      expect(await may('dashboard', { action: `dynamodb:${action}`, resource: ledger })).toBe(false)
+    const dead = arn('sqs', 'tornade-dev-launch-dead-letters')
+    expect(await may('dashboard', { action: 'sqs:GetQueueAttributes', resource: dead })).toBe(true)
+    for (const action of ['ReceiveMessage', 'DeleteMessage', 'SendMessage', 'PurgeQueue'])
+      expect(await may('dashboard', { action: `sqs:${action}`, resource: dead })).toBe(false)
   })
 
   it('start nothing', async () => {
-    for (const name of ['webhook', 'lifecycle', 'sweep']) {
+    for (const name of ['webhook', 'lifecycle', 'sweep', 'dashboard']) {
       const start = { action: 'codebuild:StartBuild', resource: arn('codebuild', 'project/tornade-dev') }
       expect(await may(name, start)).toBe(false)
       const context = { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' }
@@ -274,7 +292,7 @@ describe('the other functions', () => {
 
   it('read no ticket', async () => {
     const resource = arn('dynamodb', 'table/tornade-dev-tickets')
-    for (const name of ['webhook', 'lifecycle', 'sweep'])
+    for (const name of ['webhook', 'lifecycle', 'sweep', 'dashboard'])
       expect(await may(name, { action: 'dynamodb:GetItem', resource })).toBe(false)
     expect(await may('lifecycle', { action: 'dynamodb:DeleteItem', resource })).toBe(true)
   })

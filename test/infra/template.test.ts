@@ -172,6 +172,7 @@ describe('the template', () => {
       'tornade-dev-launch': undefined,
       'tornade-dev-lifecycle': failuresOnly,
       'tornade-dev-sweep': undefined,
+      'tornade-dev-dashboard': undefined,
     })
   })
 
@@ -238,6 +239,7 @@ describe('the template', () => {
       resolver.text(Value),
     ])
     expect(Object.fromEntries(outputs)).toMatchObject({
+      DashboardUrl: 'https://HttpApi-id.execute-api.eu-west-1.amazonaws.com/',
       WebhookUrl: 'https://HttpApi-id.execute-api.eu-west-1.amazonaws.com/webhook',
       LedgerTableName: 'tornade-dev-ledger',
       TicketsTableName: 'tornade-dev-tickets',
@@ -251,7 +253,7 @@ describe('a handler', () => {
     const named = ofType(stack.template, 'AWS::Lambda::Function').map(([, { Properties }]) =>
       String(Properties!.Handler),
     )
-    expect(named).toHaveLength(4)
+    expect(named).toHaveLength(5)
     expect(named.filter(handler => !/^functions\/aws\/entry\/[a-z]+\.handler$/.test(handler))).toEqual([])
     expect(named.filter(handler => !existsSync(join(ROOT, handler.replace(/\.handler$/, '.ts'))))).toEqual([])
   })
@@ -271,7 +273,23 @@ describe('the functions', () => {
     })
   })
 
-  it.each(['webhook', 'launch', 'lifecycle', 'sweep'])(
+  it('have routes on which a flood of strangers does not reach the webhook', () => {
+    const { HttpApiStage, ...rest } = stack.template.Resources
+    const routes = Object.entries(rest).filter(([, { Type }]) => Type === 'AWS::ApiGatewayV2::Route')
+    const keys = routes.map(([, { Properties }]) => String(Properties!.RouteKey))
+    expect(keys.sort()).toEqual(['ANY /', 'ANY /webhook', 'ANY /{proxy+}'])
+    const limited = HttpApiStage!.Properties!.RouteSettings as Record<string, { ThrottlingRateLimit: number }>
+    expect(Object.keys(limited).sort()).toEqual(['ANY /', 'ANY /{proxy+}'])
+    for (const { ThrottlingRateLimit } of Object.values(limited)) expect(ThrottlingRateLimit).toBe(20)
+    // CloudFormation makes the routes first.
+    const waitedFor = [HttpApiStage!.DependsOn ?? []].flat()
+    const made = routes.filter(([name]) => waitedFor.includes(name))
+    expect(made.map(([, { Properties }]) => Properties!.RouteKey)).toEqual(
+      expect.arrayContaining(Object.keys(limited)),
+    )
+  })
+
+  it.each(['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard'])(
     'are told what they ask for, and no more: %s',
     async name => {
       const sources = await Promise.all(

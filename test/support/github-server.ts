@@ -55,7 +55,7 @@ export interface Call {
   readonly headers: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, string>>
   readonly body: unknown
-  readonly as: 'app' | 'installation' | 'nobody'
+  readonly as: 'app' | 'installation' | 'user' | 'nobody'
   /** null where no answer was sent. */
   status: number | null
 }
@@ -67,6 +67,20 @@ export interface ServerToken {
   readonly repositoryIds: readonly number[] | null
   readonly permissions: Readonly<Record<string, string>>
   readonly expiresAt: number
+}
+/** Somebody whose token this server knows. */
+export interface ServerUser {
+  readonly id: number
+  readonly login: string
+  /** Of organisations that installed the App, which are all that its tokens show. */
+  readonly memberships: readonly {
+    readonly id: number
+    readonly login: string
+    readonly state?: 'active' | 'pending'
+    readonly role?: 'admin' | 'member' | 'billing_manager'
+  }[]
+  /** False where the App has not the organisation permission `members`. */
+  readonly mayListMembers?: boolean
 }
 export interface ServerRunner {
   readonly id: number
@@ -127,8 +141,10 @@ const ALL: Readonly<Record<string, string>> = {
   metadata: 'read',
 }
 
-/** Who may call an operation: the App itself, or an installation with this right. */
-const RIGHTS: Readonly<Record<string, 'app' | readonly [permission: string, level: 'read' | 'write']>> = {
+/** Who may call an operation: the App itself, a person, or an installation with this right. */
+const RIGHTS: Readonly<
+  Record<string, 'app' | 'user' | readonly [permission: string, level: 'read' | 'write']>
+> = {
   'apps/create-installation-access-token': 'app',
   'apps/get-repo-installation': 'app',
   'apps/list-webhook-deliveries': 'app',
@@ -147,6 +163,8 @@ const RIGHTS: Readonly<Record<string, 'app' | readonly [permission: string, leve
   'actions/cancel-workflow-run': ['actions', 'write'],
   'checks/list-for-ref': ['checks', 'read'],
   'checks/create': ['checks', 'write'],
+  'users/get-authenticated': 'user',
+  'orgs/list-memberships-for-authenticated-user': 'user',
 }
 
 interface Reply {
@@ -165,6 +183,7 @@ export class GitHubServer {
   /** Requests and answers that are not as GitHub describes them, and credentials that are not as they should be. */
   readonly problems: string[] = []
   readonly tokens = new Map<string, ServerToken>()
+  readonly userTokens = new Map<string, ServerUser>()
   readonly runners = new Map<number, ServerRunner>()
   readonly jobs = new Map<number, ServerJob>()
   readonly runs = new Map<number, ServerRun>()
@@ -207,6 +226,13 @@ export class GitHubServer {
   async close(): Promise<void> {
     this.#server.closeAllConnections()
     await new Promise(resolve => this.#server.close(resolve))
+  }
+
+  /** As the App's web flow hands it out. */
+  userToken(user: ServerUser): string {
+    const token = `ghu_${randomBytes(27).toString('base64url').replace(/[-_]/g, 'x')}`
+    this.userTokens.set(token, user)
+    return token
   }
 
   /** The next calls of an operation go wrong. */
@@ -340,6 +366,8 @@ export class GitHubServer {
     const [scheme = '', secret = ''] = authorization.split(' ')
     const token = this.tokens.get(secret)
     if (token) return { as: 'installation', token }
+    const user = this.userTokens.get(secret)
+    if (user) return { as: 'user', user }
     if (scheme.toLowerCase() === 'bearer' && secret.split('.').length === 3 && !secret.startsWith('ghs_'))
       return { as: 'app', jwt: secret }
     return { as: 'nobody' }
@@ -356,6 +384,10 @@ export class GitHubServer {
     }
     const right = RIGHTS[operation]!
     if (right === 'app') return who.as === 'app' ? this.#asApp(incoming, who.jwt) : badCredentials()
+    if (right === 'user')
+      return who.as === 'user'
+        ? this.#userOperations[incoming.operation]!(incoming, who.user)
+        : badCredentials()
     return who.as === 'installation' ? this.#asInstallation(incoming, who.token, right) : badCredentials()
   }
 
@@ -478,6 +510,25 @@ export class GitHubServer {
       if (!delivery) return notFound()
       this.redelivered.push(delivery.id)
       return { status: 202, body: {} }
+    },
+  }
+
+  readonly #userOperations: Readonly<Record<string, (incoming: Incoming, user: ServerUser) => Reply>> = {
+    'users/get-authenticated': ({ operation }, { id, login }) => this.#example(operation, 200, { id, login }),
+    'orgs/list-memberships-for-authenticated-user': ({ query, operation }, user) => {
+      if (user.mayListMembers === false) return forbidden()
+      const found = user.memberships.filter(({ state = 'active' }) => state === (query.state ?? state))
+      const [first] = this.#description.example(operation, 200) as unknown as [Body]
+      return {
+        status: 200,
+        body: page(found, query).map(({ id, login, state = 'active', role = 'member' }) => ({
+          ...first,
+          state,
+          role,
+          organization: { ...(first.organization as Body), id, login },
+          user: { ...(first.user as Body), id: user.id, login: user.login },
+        })),
+      }
     },
   }
 
@@ -689,6 +740,7 @@ export class GitHubServer {
 type Identity =
   | { readonly as: 'app'; readonly jwt: string }
   | { readonly as: 'installation'; readonly token: ServerToken }
+  | { readonly as: 'user'; readonly user: ServerUser }
   | { readonly as: 'nobody' }
 
 let loading: Promise<Description> | undefined

@@ -1,0 +1,42 @@
+/** The dashboard: reads the ledger and counts dead letters, for whoever is let in. */
+import { handle } from 'hono/aws-lambda'
+import { access } from '../../dashboard/access/access.ts'
+import { dashboard } from '../../dashboard.ts'
+import { createSignIn } from '../../github/sign-in.ts'
+import { dynamoClient } from '../dynamodb.ts'
+import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
+import { DynamoLedger } from '../ledger.ts'
+import { SqsQueue } from '../queue.ts'
+import { ssmDashboardSecrets } from '../secrets.ts'
+import { telemetry } from '../telemetry.ts'
+
+const [stage, region, launch, events, ledgerTable] = variables(
+  'TORNADE_STAGE',
+  'AWS_REGION',
+  'TORNADE_LAUNCH_DEAD_LETTERS_URL',
+  'TORNADE_EVENTS_DEAD_LETTERS_URL',
+  'TORNADE_LEDGER_TABLE',
+)
+const [clientId, clientSecret, sessionKey, sessionKeyPrevious, tokens] = variables(
+  'TORNADE_CLIENT_ID',
+  'TORNADE_CLIENT_SECRET',
+  'TORNADE_SESSION_KEY',
+  'TORNADE_SESSION_KEY_PREVIOUS',
+  'TORNADE_TOKENS',
+)
+
+const config = compiledConfig()
+const clock = Date
+const { log, flushing } = telemetry('dashboard', stage)
+const given = new SqsQueue({ urls: { launch, events }, region })
+const stats = {
+  deadLetters: async () => (await given.depth('launch')) + (await given.depth('events')),
+}
+const pages = dashboard(
+  { clock, log, stats, ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }) },
+  { notice: null, refreshSeconds: null },
+)
+const secrets = ssmDashboardSecrets({ clientId, clientSecret, sessionKey, sessionKeyPrevious, tokens })
+const signIn = createSignIn(gitHubSettings(config), { clock, log })
+
+export const handler = flushing(handle(access({ clock, log, secrets, signIn }, config.dashboard, pages)))
