@@ -5,7 +5,14 @@
  * What is larger is written first. That an hour differs from what is stored is what its day is made anew for, so an hour
  * that is written before its day would leave the day as it was, should all of it end in between.
  */
-import { afterPasses, dueHours, hourOf, isCurrentDue, PASSES_MS } from './core/rollup-passes.ts'
+import {
+  afterPasses,
+  currentHours,
+  dueHours,
+  isCurrentDue,
+  isFirstPass,
+  PASSES_MS,
+} from './core/rollup-passes.ts'
 import {
   type Grain,
   isEmptyRollup,
@@ -33,6 +40,7 @@ type Ledger = Ports['ledger']
 const HOURS_PER_SWEEP = 48
 /** Not begun later than this before the end of the function. */
 const LEAST_MS = 15_000
+const HOUR_MS = 3_600_000
 
 export async function rollUp(
   { clock, ledger }: Pick<Ports, 'clock' | 'ledger'>,
@@ -43,25 +51,33 @@ export async function rollUp(
   const due = dueHours(memory, now, KEPT_MS.hour, HOURS_PER_SWEEP)
   if (due.length === 0 && !isCurrentDue(memory, now)) return memory
   const days = new Map<string, number[]>()
-  for (const hour of due.length < HOURS_PER_SWEEP ? [...due, hourOf(now)] : due) {
+  for (const hour of due.length < HOURS_PER_SWEEP ? [...due, ...currentHours(now)] : due) {
     const day = periodOf('day', hour)
     days.set(day, [...(days.get(day) ?? []), hour])
   }
   const done: number[] = []
   for (const [day, hours] of days) {
     if (remainingMs() < LEAST_MS) break
-    await rollUpDay(ledger, day, hours, now)
+    const isClosed = hours.some(
+      hour => periodOf('day', hour + HOUR_MS) !== day && isFirstPass(memory, hour, now),
+    )
+    await rollUpDay(ledger, day, hours, isClosed, now)
     done.push(...hours)
   }
   return afterPasses(memory, done, now)
 }
 
-/** These hours of a day, that day where one of them differs or it is over with them, and then its month. */
-async function rollUpDay(ledger: Ledger, day: string, hours: readonly number[], now: number): Promise<void> {
+/** These hours of a day, the day where one of them differs or it is over with them, and once it is over its month. */
+async function rollUpDay(
+  ledger: Ledger,
+  day: string,
+  hours: readonly number[],
+  isClosed: boolean,
+  now: number,
+): Promise<void> {
   const hourly: Rollup[] = []
   for (const hour of hours) hourly.push(...(await rollUpHour(ledger, periodOf('hour', hour), now)))
-  const closes = isOver('day', day, now) && hours.some(hour => periodOf('day', hour + HOUR_MS) !== day)
-  if (hourly.length === 0 && !closes) return
+  if (hourly.length === 0 && !isClosed) return
   const daily = await mergeParts(ledger, 'day', day, hourly, now)
   const monthly = isOver('day', day, now)
     ? await mergeParts(ledger, 'month', day.slice(0, 7), daily, now)
@@ -69,11 +85,9 @@ async function rollUpDay(ledger: Ledger, day: string, hours: readonly number[], 
   await ledger.rollups.put([...monthly, ...daily, ...hourly])
 }
 
-const HOUR_MS = 3_600_000
-
 /** What of an hour differs from what is stored. */
 async function rollUpHour(ledger: Ledger, period: string, now: number): Promise<Rollup[]> {
-  const keys = keysOf('hour', period)
+  const keys = keysOf('hour', period, now)
   const [runners, unserved, stored] = await Promise.all([
     ledger.runners.stopped(period),
     ledger.jobs.unserved(period),
@@ -88,7 +102,10 @@ async function rollUpHour(ledger: Ledger, period: string, now: number): Promise<
   return made.filter(rollup => isNews(stored, rollup))
 }
 
-/** What of a day or month differs from what is stored, with `news` in place of what is stored of its parts. */
+/**
+ * What of a day or month differs from what is stored, with `news` in place of what is stored of its parts: a day has all
+ * hours that have begun, a month all days that are over.
+ */
 async function mergeParts(
   ledger: Ledger,
   grain: 'day' | 'month',
@@ -97,18 +114,19 @@ async function mergeParts(
   now: number,
 ): Promise<Rollup[]> {
   const part = grain === 'day' ? 'hour' : 'day'
-  const begun = partsOf(grain, period).filter(one => spanOf(part, one).from <= now)
+  const made = partsOf(grain, period).filter(one =>
+    grain === 'month' ? isOver(part, one, now) : spanOf(part, one).from <= now,
+  )
   const stored = await ledger.rollups.get([
-    ...keysOf(grain, period),
-    ...begun.flatMap(one => keysOf(part, one)),
+    ...keysOf(grain, period, now),
+    ...made.flatMap(one => keysOf(part, one, now)),
   ])
   const parts = new Map(stored)
   for (const rollup of news) parts.set(rollupKey(rollup), rollup)
   const all = [...parts.values()].filter(one => one.grain === part)
   const spend = spendOf(grain, period, now, all.filter(isSpend))
-  // Of a month each day that is over.
-  const isUsed = grain === 'month' || isOver(grain, period, now)
-  const usage = isUsed ? [usageOf(grain, period, now, all.filter(isUsage))] : []
+  const usage =
+    grain === 'month' || isOver(grain, period, now) ? [usageOf(grain, period, now, all.filter(isUsage))] : []
   return [spend, ...usage].filter(rollup => isNews(stored, rollup))
 }
 
@@ -122,8 +140,11 @@ function isOver(grain: Grain, period: string, now: number): boolean {
   return spanOf(grain, period).to + PASSES_MS[0]! <= now
 }
 
-function keysOf(grain: Grain, period: string): readonly string[] {
-  return (['spend', 'usage'] as const).map(family => rollupKey({ grain, period, family }))
+/** There is no usage of what is not over. */
+function keysOf(grain: Grain, period: string, now: number): readonly string[] {
+  const families =
+    grain === 'month' || isOver(grain, period, now) ? (['spend', 'usage'] as const) : (['spend'] as const)
+  return families.map(family => rollupKey({ grain, period, family }))
 }
 
 function isSpend(rollup: Rollup): rollup is SpendRollup {

@@ -190,7 +190,7 @@ class Items<T extends { readonly version: number }> {
 }
 
 function hourOf(at: number | null): string | null {
-  return at === null ? null : periodOf('hour', at)
+  return at === null || Number.isNaN(new Date(at).getTime()) ? null : periodOf('hour', at)
 }
 
 function change(set: Set<string>, key: string, present: boolean): void {

@@ -7,8 +7,8 @@ import { rollUp } from '../functions/rollup.ts'
 /** Makes all of them from the hour of `since` on, and leaves the sweep to remember it. */
 export async function rollUpSince(ledger: Ledger, clock: Clock, since: number): Promise<void> {
   let memory: RollupMemory = { lookedAt: 0, done: new Array<number>(4).fill(hourOf(since)) }
+  do memory = await rollUp({ ledger, clock }, memory, () => Number.POSITIVE_INFINITY)
   while (upToDateAt(memory) !== clock.now())
-    memory = await rollUp({ ledger, clock }, memory, () => Number.POSITIVE_INFINITY)
   const sweep = await ledger.sweep.get()
   await ledger.sweep.put({ ...sweep, version: sweep.version + 1, rollups: memory })
 }

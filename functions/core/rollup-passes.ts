@@ -49,7 +49,18 @@ export function dueHours(
   return due
 }
 
-/** With these hours looked at: those that `dueHours` gave at `now`, or the first of them, and then the one that runs. */
+/** True when this hour, which is over, was not looked at since. */
+export function isFirstPass({ done }: RollupMemory, hour: number, now: number): boolean {
+  return hour >= from(done, 0, now) && hour < until(0, now)
+}
+
+/** The hour that runs, after the one before it while that is not due. */
+export function currentHours(now: number): readonly number[] {
+  const [before, current] = [until(0, now), hourOf(now)]
+  return before === current ? [current] : [before, current]
+}
+
+/** With these hours looked at: those that `dueHours` gave at `now`, or the first of them, and then those of `currentHours`. */
 export function afterPasses(memory: RollupMemory, hours: readonly number[], now: number): RollupMemory {
   const done = PASSES_MS.map((_, pass) =>
     hours.reduce(
@@ -64,10 +75,10 @@ export function afterPasses(memory: RollupMemory, hours: readonly number[], now:
 export function upToDateAt({ lookedAt, done }: RollupMemory): number | null {
   const [first] = done
   if (first === undefined) return null
-  return first < hourOf(lookedAt - PASSES_MS[0]!) ? first : lookedAt
+  return first === until(0, lookedAt) ? lookedAt : first
 }
 
-/** True when the hour that runs is to be looked at. */
+/** True when `currentHours` are to be looked at. */
 export function isCurrentDue({ lookedAt }: RollupMemory, now: number): boolean {
   return now - lookedAt >= CURRENT_MS
 }

@@ -513,7 +513,15 @@ function newest(a: UsageSample, b: UsageSample): number {
 
 /** True when both say the same, whenever each was computed. */
 export function isSameRollup(a: Rollup | undefined, b: Rollup): boolean {
-  return a !== undefined && JSON.stringify({ ...a, at: 0 }) === JSON.stringify({ ...b, at: 0 })
+  return a !== undefined && canonical({ ...a, at: 0 }) === canonical({ ...b, at: 0 })
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, one: unknown) =>
+    typeof one === 'object' && one !== null && !Array.isArray(one)
+      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : one,
+  )
 }
 
 export function isEmptyRollup(rollup: Rollup): boolean {
