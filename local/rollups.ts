@@ -15,14 +15,24 @@ export async function rollUpSince(ledger: Ledger, clock: Clock, since: number): 
 
 /** A ledger whose roll-ups are brought up to date before they are read: who posts a job wants to see what it cost. */
 export function upToDate(ledger: Ledger, clock: Clock): Ledger {
+  const { rollups, sweep } = ledger
+  const catchUp = async () => {
+    const memory = await sweep.get()
+    const now = await rollUp(
+      { ledger, clock },
+      { ...memory.rollups, lookedAt: 0 },
+      () => Number.POSITIVE_INFINITY,
+    )
+    return { ...memory, rollups: now }
+  }
   return {
     ...ledger,
+    sweep: { ...sweep, get: catchUp },
     rollups: {
-      ...ledger.rollups,
+      ...rollups,
       get: async keys => {
-        const { rollups } = await ledger.sweep.get()
-        await rollUp({ ledger, clock }, { ...rollups, lookedAt: 0 }, () => Number.POSITIVE_INFINITY)
-        return ledger.rollups.get(keys)
+        await catchUp()
+        return rollups.get(keys)
       },
     },
   }
