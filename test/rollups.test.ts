@@ -682,4 +682,31 @@ describe('the sweep', () => {
     expect(writes).toBeLessThanOrEqual(10 * 4 * 2)
     expect((await readReport(world, { from: START, to: START + 5 * DAY })).sums).toEqual(await sums())
   })
+
+  it.each([
+    [-DAY, []],
+    [80 * HOUR, ['money']],
+  ])('is held to its months by the promises: %d ms passed over', async (skipped, broken) => {
+    const { world, promises } = await stack({
+      wrapPorts: ports => ({
+        ...ports,
+        ledger: {
+          ...ports.ledger,
+          sweep: {
+            ...ports.ledger.sweep,
+            put: memory => {
+              const done = memory.rollups.done.map(hour => Math.max(hour, START + skipped))
+              return ports.ledger.sweep.put({
+                ...memory,
+                rollups: { lookedAt: Number.MAX_SAFE_INTEGER, done },
+              })
+            },
+          },
+        },
+      }),
+    })
+    for (let id = 1; id <= 3; id++) world.github.queue(queuedJob(id))
+    await world.clock.run(START + 59 * MINUTE)
+    expect((await promises.end()).map(({ promise }) => promise)).toEqual(broken)
+  })
 })
