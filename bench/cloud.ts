@@ -18,7 +18,7 @@ import { compileStack, ofType, REGION, Resolver, type Stack } from '../test/infr
 import { type Dynalite, startDynalite } from '../test/support/dynalite.ts'
 import { GitHubServer } from '../test/support/github-server.ts'
 import type { FunctionName, Unpacked } from './bundles.ts'
-import { Meter } from './meter.ts'
+import { Meter, metered } from './meter.ts'
 import type { Answer } from './worker.ts'
 
 export type QueueName = 'launch' | 'events'
@@ -69,7 +69,7 @@ export class Cloud {
     this.wire = wire
     this.github = github
     this.#dynamo = dynamo
-    dynamo.intercept = (action, request, response) => this.#watch(action, request, response)
+    dynamo.intercept = metered(this.#meter, (name, by) => add(this.#counts, name, by))
     this.#sqs = createServer((request, response) => void this.#serveSqs(request, response))
   }
 
@@ -196,25 +196,6 @@ export class Cloud {
       [launch.TORNADE_BUILD_IMAGE_ARM64, IMAGE],
     ])
       this.wire.ssm.parameters.set(parameter!, value!)
-  }
-
-  /** Counts a call of DynamoDB when its answer leaves. */
-  #watch(action: string, request: IncomingMessage, response: ServerResponse): false {
-    const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    const end = response.end.bind(response) as (...given: unknown[]) => ServerResponse
-    response.end = ((...given: unknown[]) => {
-      const asked = JSON.parse(Buffer.concat(chunks).toString())
-      const answer = response.statusCode === 200 ? JSON.parse(String(given[0] ?? '{}')) : null
-      if (!action.endsWith('Table')) {
-        const { reads, writes } = this.#meter.units(action, asked, answer)
-        add(this.#counts, `dynamodb ${action}`)
-        add(this.#counts, 'dynamodb read units', reads)
-        add(this.#counts, 'dynamodb write units', writes)
-      }
-      return end(...given)
-    }) as ServerResponse['end']
-    return false
   }
 
   async #serveSqs(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -2,8 +2,9 @@
  * What DynamoDB would bill for calls, in read and write units, from the sizes of the items:
  * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
  */
+import type { ServerResponse } from 'node:http'
 import { type Attributes, itemBytes } from '../functions/aws/dynamodb.ts'
-import { tableProperties } from '../test/support/dynalite.ts'
+import { type Intercept, tableProperties } from '../test/support/dynalite.ts'
 
 const WRITE_UNIT = 1024
 const READ_UNIT = 4096
@@ -114,6 +115,37 @@ export class Meter {
 
   #read(key: string, consistent = false): number {
     return unitsOf(size(this.#items.get(key)), READ_UNIT) / (consistent ? 1 : 2)
+  }
+}
+
+/**
+ * For `Dynalite.intercept`: counts a call when its answer leaves, by `dynamodb PutItem`, `dynamodb read units`
+ * and the like.
+ * @param answered told of the bytes of each answer
+ */
+export function metered(
+  meter: Meter,
+  count: (name: string, by: number) => void,
+  answered: (bytes: number) => void = () => {},
+): Intercept {
+  return (action, request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    const end = response.end.bind(response) as (...given: unknown[]) => ServerResponse
+    response.end = ((...given: unknown[]) => {
+      const asked = JSON.parse(Buffer.concat(chunks).toString())
+      const text = String(given[0] ?? '{}')
+      const answer = response.statusCode === 200 ? JSON.parse(text) : null
+      if (!action.endsWith('Table')) {
+        const { reads, writes } = meter.units(action, asked, answer)
+        count(`dynamodb ${action}`, 1)
+        count('dynamodb read units', reads)
+        count('dynamodb write units', writes)
+        answered(text.length)
+      }
+      return end(...given)
+    }) as ServerResponse['end']
+    return false
   }
 }
 

@@ -1,9 +1,15 @@
-/** `npm run bench -- [replay] [functions] [gate]`: measures, prints tables, and exits with 1 when a budget is broken. */
+/** `npm run bench -- [replay] [functions] [gate] [dashboard]`: measures, prints tables, and exits with 1 when a budget is broken. */
+import { dashboardBench } from './dashboard.ts'
 import { functions } from './functions.ts'
 import { gate } from './gate.ts'
 import { replay } from './replay.ts'
 
-const PARTS: Readonly<Record<string, () => Promise<boolean>>> = { functions, replay, gate }
+const PARTS: Readonly<Record<string, () => Promise<boolean>>> = {
+  functions,
+  replay,
+  gate,
+  dashboard: dashboardBench,
+}
 
 const asked = process.argv.slice(2)
 const unknown = asked.filter(name => !Object.hasOwn(PARTS, name))

@@ -9,6 +9,7 @@ import { clean } from '../functions/core/text.ts'
 import type { Job } from '../functions/core/types.ts'
 import { dashboard } from '../functions/dashboard.ts'
 import { lineLog } from '../local/log.ts'
+import { upToDate } from '../local/rollups.ts'
 import { scheduleSampleDay } from '../local/sample.ts'
 import { type LocalServer, listen } from '../local/server.ts'
 import { World } from '../local/world.ts'
@@ -86,7 +87,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
   })
   const stats = { deadLetters: async () => world.backlog.dead }
   const pages = dashboard(
-    { ...world.ports, ledger: world.ledger, stats },
+    { ...world.ports, ledger: upToDate(world.ledger, world.clock), stats },
     { notice: NOTICE, refreshSeconds: 5 },
   )
   const server = await listen(world, pages, port, filled.promise)

@@ -19,6 +19,10 @@ const COMMANDS: Readonly<Record<string, { readonly about: string; readonly load:
       about: 'say what a set of labels starts and what it costs',
       load: async () => (await import('./explain.ts')).explain,
     },
+    costs: {
+      about: 'say what runners cost, by repository, workflow, compute, day or role',
+      load: async () => (await import('./costs.ts')).costs,
+    },
     soak: {
       about: 'play seeded days with faults and check what tornade promises',
       load: async () => (await import('./soak.ts')).soakCommand,

@@ -38,7 +38,7 @@ export function dashboard(ports: DashboardPorts, options: DashboardOptions): Hon
     return c.json({ runners: items.map(runner => apiRunner(runner, now)), next })
   })
   app.get('/api/summary', async c =>
-    c.json(await readSummary(ledger, readPeriod(parametersOf(c), clock.now()))),
+    c.json(await readSummary(ports, readPeriod(parametersOf(c), clock.now()))),
   )
   app.get('/api/health', async c => c.json(await readHealth(ports)))
   app.get('/healthz', c => c.json({ ok: true }))

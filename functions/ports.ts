@@ -5,6 +5,7 @@
  * Errors: a port call that throws has an unknown outcome, and its caller must be able to send it again.
  * Outcomes that decide what happens next are values, not exceptions.
  */
+import type { Rollup } from './core/rollups.ts'
 import type {
   Gate,
   Job,
@@ -313,15 +314,27 @@ export interface Ledger {
     }): Promise<readonly Job[]>
     /** All jobs, newest first. */
     page(query: JobQuery): Promise<Page<Job>>
+    /** Those of these keys that there are. May lag behind writes. */
+    some(keys: readonly string[]): Promise<ReadonlyMap<string, Job>>
+    /** Jobs that ended in this hour (2026-11-02T09, UTC) without having run. May lag behind writes. */
+    unserved(hour: string): Promise<readonly Job[]>
   }
   readonly runners: Store<Runner> & {
     /** Runners that have not stopped, and those that left something behind (`cleanedAt`). May lag behind writes. */
     open(query: { readonly repositoryId?: number }): Promise<readonly Runner[]>
     page(query: { readonly cursor?: string; readonly limit: number }): Promise<Page<Runner>>
+    /** Runners that stopped in this hour (2026-11-02T09, UTC). May lag behind writes. */
+    stopped(hour: string): Promise<readonly Runner[]>
   }
   readonly reruns: Store<Rerun> & {
     /** Re-runs that GitHub is still to be asked for. May lag behind writes. */
     open(query: { readonly limit: number }): Promise<readonly Rerun[]>
+  }
+  readonly rollups: {
+    /** Those of these keys (rollups.ts) that there are. May lag behind writes. */
+    get(keys: readonly string[]): Promise<ReadonlyMap<string, Rollup>>
+    /** Overwrites them one after the other, in this order. */
+    put(rollups: readonly Rollup[]): Promise<void>
   }
   readonly gate: { get(): Promise<Gate>; put(gate: Gate): Promise<Put<Gate>> }
   readonly sweep: { get(): Promise<SweepMemory>; put(memory: SweepMemory): Promise<Put<SweepMemory>> }

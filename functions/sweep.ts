@@ -17,6 +17,7 @@ import { errorFields, type Invocation } from './lambda.ts'
 import { fillPools, homeOf } from './pools.ts'
 import type { Compute, EventsMessage, LaunchMessage, Ports } from './ports.ts'
 import { refillGate } from './refill.ts'
+import { rollUp } from './rollup.ts'
 import { stopRunner } from './stop.ts'
 import { askAround } from './sweep-github.ts'
 import { findOrphans, reconcile } from './sweep-runners.ts'
@@ -80,6 +81,10 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
       await step('repositories', () => seePassedBy(round))
       await step('orphans', () => findOrphans(ports, config, round, step))
     }
+    await step('roll-ups', async () => {
+      const { remainingMs } = invocation
+      round.memory = { ...round.memory, rollups: await rollUp(ports, round.memory.rollups, remainingMs) }
+    })
     await step('remember', async () => {
       // Who took over meanwhile knows better.
       await ledger.sweep.put(released(round.memory, clock.now()))

@@ -47,6 +47,7 @@ export function guarded(ports: Ports, guard: Guard): Ports {
       jobs: wrap(ledger.jobs, 'jobs'),
       runners: wrap(ledger.runners, 'runners'),
       reruns: wrap(ledger.reruns, 'reruns'),
+      rollups: wrap(ledger.rollups, 'rollups'),
       gate: wrap(ledger.gate, 'gate'),
       sweep: wrap(ledger.sweep, 'sweep'),
     },

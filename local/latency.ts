@@ -16,12 +16,13 @@ export function withLatency(clock: LocalClock, ports: Ports): Ports {
   }
 }
 
-function slowLedger(clock: LocalClock, { jobs, runners, reruns, gate, sweep }: Ledger): Ledger {
+function slowLedger(clock: LocalClock, { jobs, runners, reruns, rollups, gate, sweep }: Ledger): Ledger {
   const slowly = <T extends object>(store: T) => slow(clock, store, LATENCY.ledger)
   return {
     jobs: slowly(jobs),
     runners: slowly(runners),
     reruns: slowly(reruns),
+    rollups: slowly(rollups),
     gate: slowly(gate),
     sweep: slowly(sweep),
   }

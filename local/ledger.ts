@@ -3,7 +3,8 @@
  * deployed ones can be. Items are shared, not copied: nothing in tornade changes an item that it was given.
  */
 import { EMPTY_GATE } from '../functions/core/admission.ts'
-import { isFinal, jobState } from '../functions/core/lifecycle.ts'
+import { isFinal, jobState, unservedAt } from '../functions/core/lifecycle.ts'
+import { periodOf, type Rollup, rollupKey } from '../functions/core/rollups.ts'
 import { EMPTY_MEMORY } from '../functions/core/sweep-memory.ts'
 import type { Gate, Job, Rerun, Runner, SweepMemory } from '../functions/core/types.ts'
 import type { JobQuery, Ledger, Page, Put } from '../functions/ports.ts'
@@ -13,17 +14,21 @@ export class LocalLedger implements Ledger {
     job => job.key,
     job => !isFinal(job),
     job => job.request.repository.id,
+    unservedAt,
   )
   readonly #runners = new Items<Runner>(
     runner => runner.name,
     runner => runner.cleanedAt === null,
     runner => runner.launch?.repository.id ?? null,
+    runner => runner.stoppedAt,
   )
   readonly #reruns = new Items<Rerun>(
     rerun => rerun.key,
     rerun => rerun.outcome === null,
     rerun => rerun.repository.id,
+    () => null,
   )
+  readonly #rollups = new Map<string, Rollup>()
   readonly #onJob: (job: Job, before: Job | undefined) => void
   #gate: Gate = EMPTY_GATE
   #memory: SweepMemory = EMPTY_MEMORY
@@ -50,6 +55,8 @@ export class LocalLedger implements Ledger {
       return found
     },
     page: async query => this.#jobs.page(query, job => matches(job, query)),
+    some: async keys => new Map(keys.flatMap(key => this.#jobs.get(key) ?? []).map(job => [job.key, job])),
+    unserved: async hour => this.#jobs.ended(hour),
   }
 
   readonly runners: Ledger['runners'] = {
@@ -57,12 +64,21 @@ export class LocalLedger implements Ledger {
     put: async runner => this.#runners.put(runner),
     open: async ({ repositoryId }) => [...this.#runners.open(repositoryId)],
     page: async query => this.#runners.page(query, () => true),
+    stopped: async hour => this.#runners.ended(hour),
   }
 
   readonly reruns: Ledger['reruns'] = {
     get: async key => this.#reruns.get(key),
     put: async rerun => this.#reruns.put(rerun),
     open: async ({ limit }) => [...this.#reruns.open(undefined)].slice(0, limit),
+  }
+
+  readonly rollups: Ledger['rollups'] = {
+    get: async keys =>
+      new Map(keys.flatMap(key => this.#rollups.get(key) ?? []).map(rollup => [rollupKey(rollup), rollup])),
+    put: async rollups => {
+      for (const rollup of rollups) this.#rollups.set(rollupKey(rollup), rollup)
+    },
   }
 
   readonly gate: Ledger['gate'] = {
@@ -100,12 +116,16 @@ class Items<T extends { readonly version: number }> {
   readonly #order: string[] = []
   readonly #open = new Set<string>()
   readonly #openByRepository = new Map<number, Set<string>>()
+  readonly #endedAt: (item: T) => number | null
+  readonly #endedByHour = new Map<string, Set<string>>()
 
   constructor(
     key: (item: T) => string,
     isOpen: (item: T) => boolean,
     repository: (item: T) => number | null,
+    endedAt: (item: T) => number | null,
   ) {
+    this.#endedAt = endedAt
     this.#key = key
     this.#isOpen = isOpen
     this.#repository = repository
@@ -122,7 +142,12 @@ class Items<T extends { readonly version: number }> {
     if (!current) this.#order.push(key)
     this.#items.set(key, item)
     this.#index(key, item)
+    this.#indexEnd(key, current, item)
     return { ok: true }
+  }
+
+  ended(hour: string): T[] {
+    return [...(this.#endedByHour.get(hour) ?? [])].map(key => this.#items.get(key)!)
   }
 
   *open(repositoryId: number | undefined): Generator<T> {
@@ -153,6 +178,19 @@ class Items<T extends { readonly version: number }> {
     this.#openByRepository.set(repository, keys)
     change(keys, key, open)
   }
+
+  #indexEnd(key: string, before: T | undefined, now: T): void {
+    const [old, hour] = [before ? hourOf(this.#endedAt(before)) : null, hourOf(this.#endedAt(now))]
+    if (old === hour) return
+    if (old !== null) this.#endedByHour.get(old)!.delete(key)
+    if (hour === null) return
+    const keys = this.#endedByHour.get(hour) ?? new Set()
+    this.#endedByHour.set(hour, keys.add(key))
+  }
+}
+
+function hourOf(at: number | null): string | null {
+  return at === null || Number.isNaN(new Date(at).getTime()) ? null : periodOf('hour', at)
 }
 
 function change(set: Set<string>, key: string, present: boolean): void {

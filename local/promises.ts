@@ -9,8 +9,10 @@ import type { Config } from '../functions/config.ts'
 import { perMinute } from '../functions/core/cost.ts'
 import { isFinal, jobState } from '../functions/core/lifecycle.ts'
 import { jobKeyOf, runnerOf } from '../functions/core/plan.ts'
+import { periodOf, wholeOf } from '../functions/core/rollups.ts'
 import type { Gate, Job, Runner } from '../functions/core/types.ts'
 import type { Fields, Log, Ports } from '../functions/ports.ts'
+import { rollUp } from '../functions/rollup.ts'
 import { proxy } from './around.ts'
 import type { TaskView } from './compute.ts'
 import type { JobView } from './github.ts'
@@ -214,6 +216,7 @@ export class Promises {
     this.#checkRunners(runners)
     this.#checkMoney(jobs, runners)
     this.#checkBookings(gate, runners)
+    await this.#checkRollups(runners)
     this.#checkRoles()
     this.#checkStarts()
     const places = Object.keys(gate.holders)
@@ -395,6 +398,29 @@ export class Promises {
       if (sum > (spent[month] ?? 0))
         this.#break('money', `the gate booked ${spent[month]} in ${month}, and its runners cost ${sum}`)
     }
+  }
+
+  /** Once the sweeps of the next days have made their passes, the months are what their runners cost. */
+  async #checkRollups(runners: readonly Runner[]): Promise<void> {
+    const { ledger, clock } = this.#attached
+    let { rollups: memory } = await ledger.sweep.get()
+    // As many as have room for the hours of these days.
+    for (const hours of [0, 74, 74, 74]) {
+      const later = { now: () => clock.now() + hours * HOUR }
+      memory = await rollUp(
+        { ledger, clock: later },
+        { ...memory, lookedAt: 0 },
+        () => Number.POSITIVE_INFINITY,
+      )
+    }
+    const priced = runners.filter(({ cost }) => cost !== null)
+    const months = new Set(priced.map(({ stoppedAt }) => `month#${periodOf('month', stoppedAt!)}#spend`))
+    const spent = [...(await ledger.rollups.get([...months])).values()].reduce(
+      (all, rollup) => all + (rollup.family === 'spend' ? wholeOf(rollup.sums) : 0),
+      0,
+    )
+    const cost = priced.reduce((all, runner) => all + runner.cost!.totalMicroUsd, 0)
+    if (spent !== cost) this.#break('money', `the months come to ${spent}, and their runners cost ${cost}`)
   }
 
   // secrets

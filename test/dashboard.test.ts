@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { applyJobToRunner, newJob, newRunner, priced, withCost } from '../functions/core/lifecycle.ts'
 import { priceAge } from '../functions/core/prices.ts'
+import { clean } from '../functions/core/text.ts'
 import type { Job, JobRequest, Runner } from '../functions/core/types.ts'
 import { duration, githubUrl, money } from '../functions/dashboard/format.ts'
 import { dashboard } from '../functions/dashboard.ts'
 import type { Fields } from '../functions/ports.ts'
 import { LocalLedger } from '../local/ledger.ts'
+import { rollUpSince } from '../local/rollups.ts'
 
 const words = (text: string) => text.trim().split(/\s+/)
 
@@ -43,6 +45,7 @@ function app(
 }
 
 async function get(path: string, over?: Parameters<typeof app>[0]): Promise<Response> {
+  await rollUpSince(ledger, { now: () => NOW }, Date.UTC(2026, 9, 1))
   return await app(over).request(path)
 }
 
@@ -304,12 +307,17 @@ describe('GET /api/summary', () => {
 
   it('sums the last thirty days', async () => {
     const document = await json('/api/summary')
-    expect(Object.keys(document)).toEqual(['totals', 'byDay', 'byRepository', 'byCompute'])
-    const keys = ['costUsd', 'idleUsd', 'startupUsd', 'githubHostedUsd']
-    expect(Object.keys(document.totals)).toEqual(keys)
-    expect(Object.keys(document.byDay[0])).toEqual(['day', ...keys])
-    expect(Object.keys(document.byRepository[0])).toEqual(['repository', 'jobs', ...keys])
-    expect(Object.keys(document.byCompute[0])).toEqual(['compute', 'runners', ...keys])
+    const more = ['byWorkflow', 'byRole', 'from', 'to', 'computedAt', 'incomplete']
+    expect(Object.keys(document)).toEqual(['totals', 'byDay', 'byRepository', 'byCompute', ...more])
+    const keys = words(`
+      costUsd idleUsd startupUsd githubHostedUsd wastedUsd onDemandUsd estimateUsd unknownRunners basis
+    `)
+    expect(Object.keys(document.totals)).toEqual([...keys, 'runners', 'jobs'])
+    expect(Object.keys(document.byDay[0])).toEqual(['day', ...keys, 'runners', 'jobs'])
+    expect(Object.keys(document.byRepository[0])).toEqual(['repository', 'jobs', ...keys, 'runners'])
+    expect(Object.keys(document.byCompute[0])).toEqual(['compute', 'runners', ...keys, 'jobs'])
+    expect(document).toMatchObject({ computedAt: new Date(NOW).toISOString(), incomplete: [] })
+    expect(document.totals).toMatchObject({ basis: 'estimate', runners: 2, jobs: 2 })
     expect(document.byDay.map((row: { day: string }) => row.day)).toEqual(['2026-11-18', '2026-11-19'])
     expect(document.totals.githubHostedUsd).toBe(0.012)
     expect(document.byCompute.map((row: { compute: string }) => row.compute)).toEqual([
@@ -324,8 +332,10 @@ describe('GET /api/summary', () => {
     ['to=2026-11-18', ['2026-11-18']],
     ['to=2026-10-30', ['2026-10-01']],
     ['to=2026-10-31', []],
-    ['from=2026-11-18T12:00:00Z&to=2026-11-18T12:01:48Z', []],
-    ['from=2026-11-18T12:00:00Z&to=2026-11-18T12:01:48.001Z', ['2026-11-18']],
+    ['from=2026-11-18T12:00:00Z&to=2026-11-18T12:01:00Z', ['2026-11-18']],
+    ['from=2026-11-18T12:59:59Z&to=2026-11-18T13:30:00Z', ['2026-11-18']],
+    ['from=2026-11-18T13:00:00Z&to=2026-11-18T14:00:00Z', []],
+    ['from=2026-11-18T12:30:00Z&to=9999-12-31', ['2026-11-18', '2026-11-19']],
     ['from=2026-11-18T21:00:00%2B09:00&to=2026-11-18T21:30%2B09:00', ['2026-11-18']],
     ['from=&to=', ['2026-11-18', '2026-11-19']],
   ])('%s', async (query, days) => {
@@ -490,7 +500,7 @@ describe('the page', () => {
     expect(text).toContain('<time datetime="2026-11-20T08:42:52.000Z">')
     expect(text).toContain('$0.0060')
     expect(text).toMatch(/\$0\.\d{4} <small>est\.<\/small>/)
-    expect(text).toContain('Prices of 1 runner are estimates.')
+    expect(text).toMatch(/\$0\.\d{4} of it rests on estimated prices\./)
   })
 
   it('says when the prices are old', async () => {
@@ -597,7 +607,7 @@ describe('hostile text', () => {
 
     const documents = [await json('/api/jobs'), await json('/api/runners'), await json('/api/summary')]
     expect(documents[0].jobs).toHaveLength(5)
-    expect(documents[2].byRepository[0].repository).toBe(JSON.parse(JSON.stringify(`${text}/${text}`)))
+    expect(documents[2].byRepository[0].repository).toBe(clean(`${text}/${text}`, 140))
     expect(documents[0].jobs.flatMap((item: { labels: string[] }) => item.labels).join('')).not.toMatch(
       /[\p{Cc}\p{Cf}]/u,
     )

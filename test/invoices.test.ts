@@ -16,10 +16,10 @@ import {
   withCost,
 } from '../functions/core/lifecycle.ts'
 import { PRICES } from '../functions/core/prices.ts'
-import { summary } from '../functions/core/reports.ts'
 import type { Job, JobEvent, JobRequest, Runner, RunnerEvent, RunnerShape } from '../functions/core/types.ts'
 import type { DoubleJob } from '../local/github.ts'
 import { at, awsEvent, launch, request } from './support/facts.ts'
+import { summaryOfItems } from './support/summary.ts'
 import {
   job,
   jobs,
@@ -643,7 +643,7 @@ describe('in 1,000 random worlds', () => {
           expect(idleMicroUsd).toBeGreaterThanOrEqual(0)
         }
         // What is shown is that sum, and comes to the same by day, repository and compute.
-        const report = summary(runners, jobs, { from: 0, to: Number.POSITIVE_INFINITY })
+        const report = summaryOfItems(runners, jobs)
         const micro = (usd: number) => Math.round(usd * 1e6)
         expect(micro(report.totals.costUsd)).toBe(whole)
         for (const parts of [report.byDay, report.byRepository, report.byCompute])

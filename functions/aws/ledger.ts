@@ -1,18 +1,20 @@
 /**
  * The ledger in one DynamoDB table, by conditional writes of single items.
  *
- *     pk   job#KEY, runner#NAME, rerun#KEY, gate (gate-item.ts) or sweep
+ *     pk   job#KEY, runner#NAME, rerun#KEY, gate (gate-item.ts), sweep or rollup#KEY (rollup-item.ts)
  *     v    version
  *     d    the item as JSON, without what its key and version say and without empty facts; or
  *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
- *     t    when it may be forgotten, seconds; only once the job is final, nothing is left of the runner, or the re-run is settled
+ *     t    when it may be forgotten, seconds; only once the job is final, nothing is left of the runner, or the re-run is settled;
+ *          of a roll-up always
  *     o    job, runner or rerun               } while open
  *     p    job#REPOSITORY                     } of a job
  *     r    REPOSITORY, a number               } of a runner, once it is known
  *     h    job#HOUR, runner#HOUR, rerun#HOUR (UTC) of creation
  *     s    time of creation and key, in the order of time
+ *     e    runner#HOUR of its stop, or job#HOUR of the end of a job that never ran
  *
- * Indexes: open (o, s; r), repository (p, s), hour (h, s). They hold nothing that changes while an item is open, so a
+ * Indexes: open (o, s; r), repository (p, s), hour (h, s), ended (e, s). They hold nothing that changes while an item is open, so a
  * write costs units there when an item is made and when it ends, not in between. The items of a list are read from the
  * table, and what is no longer open there is left out. An index can lag behind: lists do, single items never.
  *
@@ -28,12 +30,14 @@ import {
 } from '@aws-sdk/client-dynamodb'
 import { EMPTY_GATE } from '../core/admission.ts'
 import { TornadeError } from '../core/errors.ts'
-import { isFinal, jobState, newJob, newRunner } from '../core/lifecycle.ts'
+import { isFinal, jobState, newJob, newRunner, unservedAt } from '../core/lifecycle.ts'
+import { KEPT_MS, type Rollup, rollupKey } from '../core/rollups.ts'
 import { EMPTY_MEMORY } from '../core/sweep-memory.ts'
 import type { Gate, Job, JobRequest, JobState, Rerun, Runner, SweepMemory } from '../core/types.ts'
 import type { Clock, Ledger, Log, Page, Put } from '../ports.ts'
 import { type Attributes, batchGet, itemBytes, queryKeys } from './dynamodb.ts'
 import { readGate, writeGate } from './gate-item.ts'
+import { endOf, pagesOf, readRollup, writeRollup } from './rollup-item.ts'
 
 export interface DynamoLedgerSettings {
   readonly client: DynamoDBClient
@@ -44,10 +48,9 @@ export interface DynamoLedgerSettings {
   readonly keepDays?: number
 }
 
-export const KEEP_DAYS = 90
-
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
+export const KEEP_DAYS = KEPT_MS.hour / DAY_MS
 
 /** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html */
 const MAX_ITEM_BYTES = 400 * 1024
@@ -60,6 +63,7 @@ export class DynamoLedger implements Ledger {
   readonly jobs: Ledger['jobs']
   readonly runners: Ledger['runners']
   readonly reruns: Ledger['reruns']
+  readonly rollups: Ledger['rollups']
   readonly gate: Ledger['gate']
   readonly sweep: Ledger['sweep']
 
@@ -68,6 +72,7 @@ export class DynamoLedger implements Ledger {
     const jobs = new Items(table, settings, JOBS)
     const runners = new Items(table, settings, RUNNERS)
     const reruns = new Items(table, settings, RERUNS)
+    const rollups = new Rollups(table, settings)
     this.jobs = {
       get: key => jobs.get(key),
       put: job => jobs.put(job),
@@ -86,17 +91,24 @@ export class DynamoLedger implements Ledger {
           (repository === undefined || job.request.repository.name === repository)
         return jobs.page(cursor, limit, filtered ? wanted : undefined, state && OPEN_STATES.has(state))
       },
+      some: keys => jobs.some(keys),
+      unserved: hour => jobs.ended(hour),
     }
     this.runners = {
       get: name => runners.get(name),
       put: runner => runners.put(runner),
       open: ({ repositoryId }) => runners.open(repositoryId),
       page: ({ cursor, limit }) => runners.page(cursor, limit),
+      stopped: hour => runners.ended(hour),
     }
     this.reruns = {
       get: key => reruns.get(key),
       put: rerun => reruns.put(rerun),
       open: ({ limit }) => reruns.open(undefined, limit),
+    }
+    this.rollups = {
+      get: keys => rollups.get(keys),
+      put: all => rollups.put(all),
     }
     this.gate = {
       get: async () => {
@@ -141,6 +153,8 @@ interface Kind<T> {
   readonly createdAt: (item: T) => number | null
   /** null while it is open. */
   readonly endedAt: (item: T) => number | null
+  /** Where it stands in the index of what ended in an hour. */
+  readonly listedAt: (item: T) => number | null
 }
 
 const JOBS: Kind<Job> = {
@@ -153,6 +167,7 @@ const JOBS: Kind<Job> = {
   byRepository: 'index',
   createdAt: job => job.request.createdAt,
   endedAt: job => (isFinal(job) ? Math.max(job.refused?.at ?? 0, job.completed?.at ?? 0) : null),
+  listedAt: unservedAt,
 }
 
 const RUNNERS: Kind<Runner> = {
@@ -165,6 +180,7 @@ const RUNNERS: Kind<Runner> = {
   createdAt: ({ launch, pullStartedAt, startedAt, stoppedAt }) =>
     launch?.at ?? pullStartedAt ?? startedAt ?? stoppedAt,
   endedAt: ({ stoppedAt, cleanedAt }) => (cleanedAt === null ? null : stoppedAt),
+  listedAt: ({ stoppedAt }) => stoppedAt,
 }
 
 const RERUNS: Kind<Rerun> = {
@@ -179,6 +195,7 @@ const RERUNS: Kind<Rerun> = {
   byRepository: 'filter',
   createdAt: rerun => rerun.lostAt,
   endedAt: rerun => (rerun.outcome === null ? null : rerun.lostAt),
+  listedAt: () => null,
 }
 const NO_RERUN: Pick<Rerun, 'asked' | 'asking' | 'behind' | 'outcome' | 'message' | 'by'> = {
   asked: 0,
@@ -366,6 +383,37 @@ class Items<T extends { readonly version: number }> {
     return { entries, rest: more && entries.length > 0 ? placeOf(entries.at(-1)!) : null }
   }
 
+  /** Those of these keys that there are. */
+  async some(keys: readonly string[]): Promise<ReadonlyMap<string, T>> {
+    const entries = [...new Set(keys)].map(key => ({ pk: { S: this.#pk(key) } }))
+    const items = await this.#read(entries, false)
+    return new Map(items.flatMap(item => (item ? [[this.#kind.key(item), item] as const] : [])))
+  }
+
+  async ended(hour: string): Promise<readonly T[]> {
+    const found: T[] = []
+    let startKey: Attributes | undefined
+    do {
+      const { entries, more } = await this.#table.query({
+        index: 'ended',
+        hash: 'e',
+        range: 's',
+        value: `${this.#kind.name}#${hour}`,
+        newestFirst: false,
+        ...(startKey ? { startKey } : {}),
+      })
+      for (const item of await this.#read(entries, false))
+        if (item && this.#endedHour(item) === hour) found.push(item)
+      startKey = more
+    } while (startKey)
+    return found
+  }
+
+  #endedHour(item: T): string | null {
+    const at = dateable(this.#kind.listedAt(item))
+    return at === null ? null : hourText(at)
+  }
+
   /** The items of an index's entries, in their order. What is gone or cannot be read is `undefined`. */
   async #read(entries: readonly Attributes[], consistent: boolean): Promise<(T | undefined)[]> {
     const stored = await this.#table.getAll(
@@ -414,12 +462,14 @@ class Items<T extends { readonly version: number }> {
     const { name, key, createdAt, endedAt } = this.#kind
     const created = new Date(dateable(createdAt(item)) ?? this.#settings.clock.now()).toISOString()
     const ended = endedAt(item)
+    const endedHour = this.#endedHour(item)
     return {
       h: { S: `${name}#${created.slice(0, HOUR_CHARACTERS)}` },
       s: { S: `${created}#${key(item)}` },
       ...(ended === null
         ? { o: { S: name }, ...this.#repository(item) }
         : { t: { N: String(Math.ceil((ended + this.#keepMs) / 1000)) } }),
+      ...(endedHour === null ? {} : { e: { S: `${name}#${endedHour}` } }),
     }
   }
 
@@ -433,6 +483,83 @@ class Items<T extends { readonly version: number }> {
   #pk(key: string): string {
     return `${this.#kind.name}#${key}`
   }
+}
+
+/** Pages of two times can be met only while they are being written. */
+const ROLLUP_READS = 2
+
+class Rollups {
+  readonly #table: Table
+  readonly #log: Log
+
+  constructor(table: Table, { log }: DynamoLedgerSettings) {
+    this.#table = table
+    this.#log = log
+  }
+
+  async get(keys: readonly string[]): Promise<ReadonlyMap<string, Rollup>> {
+    const found = new Map<string, Rollup>()
+    let wanted = keys
+    for (let reads = 0; reads < ROLLUP_READS && wanted.length > 0; reads++) {
+      for (const [key, rollup] of await this.#read(wanted)) found.set(key, rollup)
+      wanted = wanted.filter(key => found.get(key)?.incomplete)
+    }
+    return found
+  }
+
+  /** Further pages first: the first one, which counts them, makes them count. */
+  async put(rollups: readonly Rollup[]): Promise<void> {
+    for (const rollup of rollups) {
+      const key = rollupKey(rollup)
+      const t = { N: String(Math.ceil((endOf(key) + KEPT_MS[rollup.grain]) / 1000)) }
+      for (const [page, text] of [...writeRollup(rollup).entries()].reverse())
+        await this.#table.write(pageKey(key, page), text, { t })
+    }
+  }
+
+  async #read(keys: readonly string[]): Promise<Map<string, Rollup>> {
+    const firsts = await this.#texts(keys.map(key => pageKey(key, 0)))
+    const further = keys.flatMap(key => this.#furtherPages(key, firsts))
+    const others = further.length === 0 ? firsts : await this.#texts(further)
+    const rollups = new Map<string, Rollup>()
+    for (const key of keys) {
+      const first = firsts.get(pageKey(key, 0))
+      const rest = this.#furtherPages(key, firsts).map(pk => others.get(pk))
+      const rollup =
+        first === undefined ? undefined : this.#orNone(key, () => readRollup(key, [first, ...rest]))
+      if (rollup) rollups.set(key, rollup)
+    }
+    return rollups
+  }
+
+  #furtherPages(key: string, firsts: ReadonlyMap<string, string>): string[] {
+    const first = firsts.get(pageKey(key, 0))
+    const pages = first === undefined ? 1 : (this.#orNone(key, () => pagesOf(first)) ?? 1)
+    return Array.from({ length: pages - 1 }, (_, index) => pageKey(key, index + 1))
+  }
+
+  async #texts(pks: readonly string[]): Promise<Map<string, string>> {
+    const texts = new Map<string, string>()
+    for (const stored of await this.#table.getAll(pks, false)) {
+      const text = this.#orNone(stored.pk!.S!, () => unpack(stored))
+      if (text !== undefined) texts.set(stored.pk!.S!, text)
+    }
+    return texts
+  }
+
+  #orNone<T>(key: string, read: () => T): T | undefined {
+    try {
+      return read()
+    } catch {
+      const fields = { code: 'ledger-item-unreadable', items: [key] }
+      this.#log.error('a roll-up cannot be read and is left out', fields)
+      return undefined
+    }
+  }
+}
+
+function pageKey(key: string, page: number): string {
+  return page === 0 ? `rollup#${key}` : `rollup#${key}#${page}`
 }
 
 /** The calls, and how an item is written down. */
@@ -459,6 +586,13 @@ class Table {
 
   query(query: Parameters<typeof queryKeys>[2]): ReturnType<typeof queryKeys> {
     return queryKeys(this.#client, this.#name, query)
+  }
+
+  /** Whatever stands there. @throws TornadeError payload-too-large */
+  async write(pk: string, text: string, keys: Attributes): Promise<void> {
+    const item = itemOf(pk, 1, text, keys)
+    if (itemBytes(item) > MAX_ITEM_BYTES) throw tooLarge(pk, itemBytes(item))
+    await this.#client.send(new PutItemCommand({ TableName: this.#name, Item: item }))
   }
 
   /**

@@ -80,6 +80,11 @@ export function isFinal(job: Job): boolean {
   return job.refused !== null || job.completed !== null
 }
 
+/** When a job ended that no runner ran; null for every other one. */
+export function unservedAt({ started, refused, completed }: Job): number | null {
+  return started === null ? (refused?.at ?? completed?.at ?? null) : null
+}
+
 /** True while the job still needs a runner. */
 export function needsRunner(job: Job): boolean {
   return !isFinal(job) && job.started === null && job.queuedAt !== null

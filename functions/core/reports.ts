@@ -5,8 +5,24 @@
  * A runner is booked whole at the moment of its stop, and with it the job that it ran: a job that began before
  * midnight belongs to the day on which its runner stopped. What has not stopped has no cost yet.
  */
-import type { Cell, ComputeKind, Happenings, StartTimes, Sums } from './rollups.ts'
-import type { Job, PriceBasis, Runner, RunnerCost, RunnerShape } from './types.ts'
+import {
+  basisOf,
+  type Cell,
+  type ComputeKind,
+  Groups,
+  type Happenings,
+  happenedIn,
+  KEPT_MS,
+  periodOf,
+  type SpendRollup,
+  type StartTimes,
+  type Sums,
+  spendOf,
+  startsOf,
+  sumOf,
+  wholeOf,
+} from './rollups.ts'
+import type { Job, PriceBasis, Runner } from './types.ts'
 
 export type { ComputeKind }
 
@@ -20,29 +36,42 @@ export interface Totals {
   readonly githubHostedUsd: number
 }
 
-export interface DayTotals extends Totals {
-  /** YYYY-MM-DD, UTC. */
-  readonly day: string
+/** What `Totals` says, and how sure it is. */
+export interface Spend extends Totals {
+  /** The part of costUsd that interruptions made worthless. */
+  readonly wastedUsd: number
+  /** The same runners on demand. */
+  readonly onDemandUsd: number
+  /** The part of costUsd that rests on an estimated price. */
+  readonly estimateUsd: number
+  /** Runners whose price, or a part of it, is unknown and counts as 0. */
+  readonly unknownRunners: number
+  /** The worst basis of what is in it. */
+  readonly basis: PriceBasis
 }
-export interface RepositoryTotals extends Totals {
-  /** owner/name; one that was renamed stands under each of its names. */
-  readonly repository: string
+export interface Row extends Spend {
+  readonly runners: number
   /** Jobs that ran on these runners. */
   readonly jobs: number
 }
-export interface ComputeTotals extends Totals {
-  readonly compute: ComputeKind
-  readonly runners: number
-}
 
+/** The document of `GET /api/summary` and of `tornade costs --json`. */
 export interface Summary {
-  readonly totals: Totals
-  /** Days on which a runner stopped, oldest first. */
-  readonly byDay: readonly DayTotals[]
-  /** Dearest first. */
-  readonly byRepository: readonly RepositoryTotals[]
-  /** Dearest first. */
-  readonly byCompute: readonly ComputeTotals[]
+  readonly totals: Row
+  /** Days (YYYY-MM-DD, UTC) on which a runner stopped, oldest first. */
+  readonly byDay: readonly ({ readonly day: string } & Row)[]
+  /** Dearest first, as all below. */
+  readonly byRepository: readonly (Pick<Cell, 'repository'> & Row)[]
+  readonly byCompute: readonly (Pick<Cell, 'compute'> & Row)[]
+  readonly byWorkflow: readonly (Pick<Cell, 'repository' | 'workflow'> & Row)[]
+  readonly byRole: readonly (Pick<Cell, 'role'> & Row)[]
+  /** Whole hours around what was asked for; ISO 8601, UTC. */
+  readonly from: string
+  readonly to: string
+  /** As of when it stands; null where nothing was rolled up yet. */
+  readonly computedAt: string | null
+  /** Days, or hours, of which a part could not be read: it is in no row by repository, workflow, role or compute. */
+  readonly incomplete: readonly string[]
 }
 
 /** Milliseconds since 1970; `to` is not part of it. */
@@ -55,8 +84,10 @@ export interface Period {
 export interface Report {
   /** Whole hours, as they were asked for or around them. */
   readonly period: Period
-  /** When the oldest of its roll-ups that may still change was computed; null when there is none at all. */
+  /** As of when it stands; null where nothing was rolled up yet. */
   readonly computedAt: number | null
+  /** Days, or hours, of which a part could not be read: it is in no row by repository, workflow, role or compute. */
+  readonly incomplete: readonly string[]
   readonly sums: Sums
   readonly happened: Happenings
   readonly starts: StartTimes
@@ -84,137 +115,181 @@ export interface ReportRow {
 
 const MICRO_PER_USD = 1_000_000
 
-/** Totals of these runners, beside GitHub's price of these jobs. */
-export function totals(jobs: Iterable<Job>, runners: Iterable<Runner>): Totals {
-  const sum = new Sum()
-  for (const { cost } of runners) if (cost) sum.addRunner(cost)
-  for (const { cost } of jobs) if (cost) sum.addGitHubHosted(cost.githubHostedMicroUsd)
-  return sum.totals()
-}
+// Periods
 
-/** Totals of the runners that stopped within the period, and of the jobs that they ran. */
-export function summary(runners: Iterable<Runner>, jobs: Iterable<Job>, period: Period): Summary {
-  const all = new Sum()
-  const days = new Groups<string>()
-  const repositories = new Groups<string>()
-  const computes = new Groups<ComputeKind>()
-  const githubHosted = githubHostedByRunner(jobs)
-  for (const { name, launch, stoppedAt, job, cost } of runners) {
-    if (cost === null || launch === null || stoppedAt === null || !within(stoppedAt, period)) continue
-    const sums = [
-      all,
-      days.get(new Date(stoppedAt).toISOString().slice(0, 10)),
-      repositories.get(launch.repository.name),
-      computes.get(computeKind(launch.shape)),
-    ]
-    for (const sum of sums) {
-      sum.addRunner(cost)
-      if (job !== null) sum.addJob()
-      sum.addGitHubHosted(githubHosted.get(name) ?? null)
-    }
-  }
-  return {
-    totals: all.totals(),
-    byDay: days.sorted(byName).map(([day, sum]) => ({ day, ...sum.totals() })),
-    byRepository: repositories
-      .sorted(byCost)
-      .map(([repository, sum]) => ({ repository, jobs: sum.jobs, ...sum.totals() })),
-    byCompute: computes
-      .sorted(byCost)
-      .map(([compute, sum]) => ({ compute, runners: sum.runners, ...sum.totals() })),
-  }
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+/** Roll-ups may go a little before their time is over. */
+const EXPIRY_MARGIN_MS = DAY_MS
+
+/** A roll-up that a report is made from. */
+export interface Unit {
+  readonly grain: 'hour' | 'day'
+  readonly period: string
 }
 
 /**
- * How sure the totals of a period are: runners in it whose price is an estimate, and runners whose price, or a part
- * of it, is unknown and counts as 0.
+ * The roll-ups of a period: days, and hours at its edges. It is made wider to whole hours, or to whole days where its hours are
+ * not kept any more, and cut to what can be there: until the end of this day, as far back as days are kept.
  */
-export function uncertainty(
-  runners: Iterable<Runner>,
-  period: Period,
-): Readonly<Record<Exclude<PriceBasis, 'published'>, number>> {
-  const counts = { estimate: 0, unknown: 0 }
-  for (const { cost, stoppedAt } of runners) {
-    if (cost === null || stoppedAt === null || !within(stoppedAt, period)) continue
-    if (cost.basis !== 'published') counts[cost.basis] += 1
+export function unitsOf(
+  asked: Period,
+  now: number,
+): { readonly period: Period; readonly units: readonly Unit[] } {
+  const today = floor(now, DAY_MS)
+  const oldest = today - KEPT_MS.day + EXPIRY_MARGIN_MS
+  const oldestHour = today - KEPT_MS.hour + EXPIRY_MARGIN_MS
+  const stepAt = (at: number) => (at < oldestHour ? DAY_MS : HOUR_MS)
+  const to = Math.min(ceil(asked.to, stepAt(asked.to)), today + DAY_MS)
+  const from = Math.min(Math.max(floor(asked.from, stepAt(asked.from)), oldest), to)
+  const units: Unit[] = []
+  for (let at = from; at < to; ) {
+    const grain = at % DAY_MS === 0 && at + DAY_MS <= to ? 'day' : 'hour'
+    units.push({ grain, period: periodOf(grain, at) })
+    at += grain === 'day' ? DAY_MS : HOUR_MS
   }
-  return counts
+  return { period: { from, to }, units }
 }
 
-function computeKind({ compute, capacity }: RunnerShape): ComputeKind {
-  return compute === 'fargate' && capacity === 'spot' ? 'fargate-spot' : compute
+function floor(at: number, step: number): number {
+  return Math.floor(at / step) * step
+}
+function ceil(at: number, step: number): number {
+  return Math.ceil(at / step) * step
 }
 
-function githubHostedByRunner(jobs: Iterable<Job>): Map<string, number> {
-  const prices = new Map<string, number>()
-  for (const { cost } of jobs) {
-    if (cost && cost.githubHostedMicroUsd !== null) prices.set(cost.runner, cost.githubHostedMicroUsd)
+// Reports
+
+/** @param rollups those of the period's units that there are */
+export function reportOf(period: Period, rollups: readonly SpendRollup[], computedAt: number | null): Report {
+  const first = floor(period.from, DAY_MS)
+  const count = period.to > period.from ? Math.ceil((period.to - first) / DAY_MS) : 0
+  const days = Array.from({ length: count }, (_, index) => {
+    const day = periodOf('day', first + index * DAY_MS)
+    return { day, parts: rollups.filter(rollup => rollup.period.startsWith(day)) }
+  })
+  const rows = {
+    repository: new Rows<Pick<Cell, 'repository'>>(count),
+    workflow: new Rows<Pick<Cell, 'repository' | 'workflow'>>(count),
+    role: new Rows<Pick<Cell, 'role'>>(count),
+    compute: new Rows<Pick<Cell, 'compute'>>(count),
   }
-  return prices
-}
-
-function within(at: number, { from, to }: Period): boolean {
-  return at >= from && at < to
-}
-
-/** Micro-dollars. */
-class Sum {
-  runners = 0
-  jobs = 0
-  cost = 0
-  #idle = 0
-  #startup = 0
-  #githubHosted = 0
-
-  addRunner({ startupMicroUsd, jobMicroUsd, idleMicroUsd }: RunnerCost): void {
-    this.runners += 1
-    // The whole is made from its parts, so that they cannot differ.
-    this.cost += startupMicroUsd + jobMicroUsd + idleMicroUsd
-    this.#idle += idleMicroUsd
-    this.#startup += startupMicroUsd
-  }
-
-  addJob(): void {
-    this.jobs += 1
-  }
-
-  addGitHubHosted(microUsd: number | null): void {
-    this.#githubHosted += Math.round(microUsd ?? 0)
-  }
-
-  totals(): Totals {
-    return {
-      costUsd: this.cost / MICRO_PER_USD,
-      idleUsd: this.#idle / MICRO_PER_USD,
-      startupUsd: this.#startup / MICRO_PER_USD,
-      githubHostedUsd: this.#githubHosted / MICRO_PER_USD,
+  for (const [index, { parts }] of days.entries()) {
+    for (const cell of parts.flatMap(({ cells }) => cells)) {
+      const { repository, workflow, role, compute } = cell
+      rows.repository.add(repository, { repository }, index, cell)
+      rows.workflow.add(JSON.stringify([repository, workflow]), { repository, workflow }, index, cell)
+      rows.role.add(JSON.stringify(role), { role }, index, cell)
+      rows.compute.add(compute, { compute }, index, cell)
     }
   }
-}
-
-type Entry<Name> = readonly [Name, Sum]
-
-/** A Map, because names are written by people: `__proto__` is one like any other. */
-class Groups<Name extends string> {
-  readonly #sums = new Map<Name, Sum>()
-
-  get(name: Name): Sum {
-    const known = this.#sums.get(name)
-    if (known) return known
-    const sum = new Sum()
-    this.#sums.set(name, sum)
-    return sum
-  }
-
-  sorted(compare: (a: Entry<Name>, b: Entry<Name>) => number): Entry<Name>[] {
-    return [...this.#sums].sort(compare)
+  return {
+    period,
+    computedAt,
+    incomplete: rollups.filter(({ incomplete }) => incomplete).map(rollup => rollup.period),
+    sums: sumOf(rollups.map(({ sums }) => sums)),
+    happened: happenedIn(rollups.map(({ happened }) => happened)),
+    starts: startsOf(rollups.map(({ starts }) => starts)),
+    days: days.map(({ day, parts }) => {
+      const { sums, byCompute, happened, starts } = spendOf('day', day, 0, parts)
+      return { day, sums, byCompute, happened, starts }
+    }),
+    byRepository: rows.repository.dearestFirst(),
+    byWorkflow: rows.workflow.dearestFirst(),
+    byRole: rows.role.dearestFirst(),
+    byCompute: rows.compute.dearestFirst(),
   }
 }
 
-function byName([a]: Entry<string>, [b]: Entry<string>): number {
-  return a < b ? -1 : a > b ? 1 : 0
+/** Sums by name, with what each day is of them. */
+class Rows<Names> {
+  readonly #groups = new Groups<Names>()
+  readonly #daily = new Map<Names, number[]>()
+  readonly #days: number
+
+  constructor(days: number) {
+    this.#days = days
+  }
+
+  add(key: string, names: Names, day: number, sums: Sums): void {
+    const known = this.#groups.add(key, names, sums)
+    const daily = this.#daily.get(known) ?? new Array<number>(this.#days).fill(0)
+    this.#daily.set(known, daily)
+    daily[day]! += wholeOf(sums)
+  }
+
+  dearestFirst(): (Names & ReportRow)[] {
+    return this.#groups
+      .all()
+      .map(([names, sums]) => ({ ...names, sums, daily: this.#daily.get(names)! }))
+      .sort((a, b) => wholeOf(b.sums) - wholeOf(a.sums))
+  }
 }
 
-function byCost(a: Entry<string>, b: Entry<string>): number {
-  return b[1].cost - a[1].cost || byName(a, b)
+export function summaryOf(report: Report): Summary {
+  const { period, computedAt, incomplete, sums, days, byRepository, byCompute, byWorkflow, byRole } = report
+  return {
+    totals: rowOf(sums),
+    byDay: days.filter(day => day.sums.runners > 0).map(day => ({ day: day.day, ...rowOf(day.sums) })),
+    byRepository: byRepository.map(({ repository, sums: { runners, jobs }, sums: of }) => ({
+      repository,
+      jobs,
+      ...spend(of),
+      runners,
+    })),
+    byCompute: byCompute.map(({ compute, sums: { runners, jobs }, sums: of }) => ({
+      compute,
+      runners,
+      ...spend(of),
+      jobs,
+    })),
+    byWorkflow: byWorkflow.map(row => ({
+      repository: row.repository,
+      workflow: row.workflow,
+      ...rowOf(row.sums),
+    })),
+    byRole: byRole.map(row => ({ role: row.role, ...rowOf(row.sums) })),
+    from: new Date(period.from).toISOString(),
+    to: new Date(period.to).toISOString(),
+    computedAt: computedAt === null ? null : new Date(computedAt).toISOString(),
+    incomplete,
+  }
+}
+
+function rowOf(sums: Sums): Row {
+  return { ...spend(sums), runners: sums.runners, jobs: sums.jobs }
+}
+
+function spend(sums: Sums): Spend {
+  return {
+    costUsd: wholeOf(sums) / MICRO_PER_USD,
+    idleUsd: sums.idleMicroUsd / MICRO_PER_USD,
+    startupUsd: sums.startupMicroUsd / MICRO_PER_USD,
+    githubHostedUsd: sums.githubHostedMicroUsd / MICRO_PER_USD,
+    wastedUsd: sums.wastedMicroUsd / MICRO_PER_USD,
+    onDemandUsd: sums.onDemandMicroUsd / MICRO_PER_USD,
+    estimateUsd: sums.estimateMicroUsd / MICRO_PER_USD,
+    unknownRunners: sums.unknownRunners,
+    basis: basisOf(sums),
+  }
+}
+
+// Of items
+
+/** Totals of these runners, beside GitHub's price of these jobs. */
+export function totals(jobs: Iterable<Job>, runners: Iterable<Runner>): Totals {
+  const sum = { startup: 0, job: 0, idle: 0, githubHosted: 0 }
+  for (const { cost } of runners) {
+    sum.startup += cost?.startupMicroUsd ?? 0
+    sum.job += cost?.jobMicroUsd ?? 0
+    sum.idle += cost?.idleMicroUsd ?? 0
+  }
+  for (const { cost } of jobs) sum.githubHosted += Math.round(cost?.githubHostedMicroUsd ?? 0)
+  return {
+    // The whole is made from its parts, so that they cannot differ.
+    costUsd: (sum.startup + sum.job + sum.idle) / MICRO_PER_USD,
+    idleUsd: sum.idle / MICRO_PER_USD,
+    startupUsd: sum.startup / MICRO_PER_USD,
+    githubHostedUsd: sum.githubHosted / MICRO_PER_USD,
+  }
 }

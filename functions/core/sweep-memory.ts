@@ -1,4 +1,5 @@
 /** What one sweep leaves for the next. */
+import { NO_PASSES } from './rollup-passes.ts'
 import type { Job, SeenRepository, SweepMemory } from './types.ts'
 
 /** Before it has seen anything. */
@@ -11,6 +12,7 @@ export const EMPTY_MEMORY: SweepMemory = {
   orphansAt: 0,
   suspects: {},
   pools: {},
+  rollups: NO_PASSES,
 }
 
 /** One sweep at a time writes the item, so its size is its price: about 100 bytes each. */

@@ -478,6 +478,15 @@ export interface SweepMemory {
   readonly suspects: Readonly<Record<string, number>>
   /** Place of a pool in tornade.yml → when runners were last asked for it. */
   readonly pools: Readonly<Record<string, number>>
+  readonly rollups: RollupMemory
+}
+
+/** Which hours are rolled up. */
+export interface RollupMemory {
+  /** When roll-ups were last brought up to date. */
+  readonly lookedAt: number
+  /** For each pass over an hour (rollup-passes.ts), the first hour that it is still to be made of. */
+  readonly done: readonly number[]
 }
 
 export interface AskedDelivery {

@@ -102,13 +102,13 @@ function layout(
 
 // Figures
 
-function tiles({ health, busy, summary: { totals }, uncertainty }: Overview): Html {
+function tiles({ health, busy, summary: { totals } }: Overview): Html {
   const oldest =
     health.oldestQueuedSeconds === null
       ? 'nobody waits'
       : `the longest for ${duration(health.oldestQueuedSeconds)}`
   const deferred = health.deferred === 0 ? '' : `${health.deferred} deferred, `
-  const mark = uncertainty.unknown > 0 ? 'at least' : uncertainty.estimate > 0 ? 'est.' : ''
+  const mark = totals.basis === 'unknown' ? 'at least' : totals.basis === 'estimate' ? 'est.' : ''
   const jobsUsd = totals.costUsd - totals.startupUsd - totals.idleUsd
   const parts = `jobs ${dollars(jobsUsd)}, start-up ${dollars(totals.startupUsd)}, idle ${dollars(totals.idleUsd)}`
   return html`<dl class="tiles">
@@ -117,7 +117,7 @@ function tiles({ health, busy, summary: { totals }, uncertainty }: Overview): Ht
     ${tile('Refused', health.refused, 'jobs in 24 hours', health.refused > 0)}
     ${tile('Dead letters', health.deadLetters, 'messages given up', health.deadLetters > 0)}
     ${tile(`Cost in ${DEFAULT_DAYS} days`, html`${dollars(totals.costUsd)} <small>${mark}</small>`, parts)}
-    ${tile('On GitHub-hosted', dollars(totals.githubHostedUsd), compared(totals, uncertainty.unknown > 0))}
+    ${tile('On GitHub-hosted', dollars(totals.githubHostedUsd), compared(totals, totals.unknownRunners > 0))}
   </dl>`
 }
 
@@ -132,13 +132,14 @@ function compared({ costUsd, githubHostedUsd }: Totals, incomplete: boolean): st
   return percent > 0 ? `${percent} % less here` : `${-percent} % more here`
 }
 
-function certainty({ prices, uncertainty: { estimate, unknown } }: Overview): Html | '' {
+function certainty({ prices, summary: { totals } }: Overview): Html | '' {
+  const { estimateUsd: estimate, unknownRunners: unknown } = totals
   const notes = [
     prices.stale ? `Prices were last checked on ${prices.checkedOn}, ${prices.days} days ago.` : '',
     unknown > 0
       ? `${counted(unknown, 'runner')} in this time ran at a price that is unknown, and counts as $0 where nothing is known.`
       : '',
-    estimate > 0 ? `Prices of ${counted(estimate, 'runner')} are estimates.` : '',
+    estimate > 0 ? `${dollars(estimate)} of it rests on estimated prices.` : '',
   ]
     .filter(note => note !== '')
     .join(' ')

@@ -1,10 +1,11 @@
 /** What the pages and documents show, read from the ledger. */
 import { jobState, needsRunner, readySince, runnerState } from '../core/lifecycle.ts'
 import { type PriceAge, priceAge } from '../core/prices.ts'
-import { type Period, type Summary, summary, uncertainty } from '../core/reports.ts'
+import { type Period, type Summary, summaryOf } from '../core/reports.ts'
 import type { Job, Runner } from '../core/types.ts'
 import { type ApiJob, apiJob, ranOn, secondsBetween } from '../core/views.ts'
 import type { JobQuery, Ledger, Page, Ports } from '../ports.ts'
+import { readReport } from '../reports.ts'
 
 export type DashboardPorts = Pick<Ports, 'clock' | 'ledger' | 'log'> & {
   /** Messages that were given up, in all dead-letter queues together. */
@@ -44,7 +45,6 @@ export interface Overview {
   /** Latest jobs that ended, newest first. */
   readonly recent: readonly JobWithRunner[]
   readonly summary: Summary
-  readonly uncertainty: ReturnType<typeof uncertainty>
   readonly prices: PriceAge
 }
 
@@ -72,25 +72,21 @@ export async function readHealth({ clock, ledger, stats }: DashboardPorts): Prom
   return health(jobs, runners, refused, deadLetters, clock.now())
 }
 
-export async function readSummary(ledger: Ledger, period: Period): Promise<Summary> {
-  const [runners, jobs] = await Promise.all([allRunners(ledger), allJobs(ledger)])
-  return summary(runners, jobs, period)
+export async function readSummary(ports: DashboardPorts, period: Period): Promise<Summary> {
+  return summaryOf(await readReport(ports, period))
 }
 
 /** All that the front page shows. */
-export async function readOverview(
-  { clock, ledger, stats }: DashboardPorts,
-  period: Period,
-): Promise<Overview> {
+export async function readOverview(ports: DashboardPorts, period: Period): Promise<Overview> {
+  const { clock, ledger, stats } = ports
   const now = clock.now()
-  const [open, runners, refused, deadLetters, recent, everyRunner, everyJob] = await Promise.all([
+  const [open, runners, refused, deadLetters, recent, summary] = await Promise.all([
     ledger.jobs.open({ limit: OPEN_JOBS }),
     ledger.runners.open({}),
     refusedSince(ledger, now - DAY_MS),
     stats.deadLetters(),
     recentJobs(ledger),
-    allRunners(ledger),
-    allJobs(ledger),
+    readSummary(ports, period),
   ])
   const live = runners.filter(isLive).sort((a, b) => bornAt(b) - bornAt(a))
   const running = new Set(live.map(runner => runner.job?.key))
@@ -109,8 +105,7 @@ export async function readOverview(
       }),
     ),
     recent: await withRunners(ledger, recent),
-    summary: summary(everyRunner, everyJob, period),
-    uncertainty: uncertainty(everyRunner, period),
+    summary,
     prices: priceAge(now),
   }
 }
@@ -179,24 +174,7 @@ function withRunners(ledger: Ledger, jobs: readonly Job[]): Promise<JobWithRunne
   )
 }
 
-// Sums read every item that the ledger keeps. That is fine while those are thousands; roll-ups by hour, day and month
-// take the place of both functions when they come.
-
-function allRunners(ledger: Ledger): Promise<Runner[]> {
-  return collect(cursor => ledger.runners.page({ limit: PAGE, ...cursor }))
-}
-
-function allJobs(ledger: Ledger): Promise<Job[]> {
-  return collect(cursor => ledger.jobs.page({ limit: PAGE, ...cursor }))
-}
-
 type ReadPage<T> = (cursor: { readonly cursor?: string }) => Promise<Page<T>>
-
-async function collect<T>(read: ReadPage<T>): Promise<T[]> {
-  const items: T[] = []
-  for await (const page of pages(read)) for (const item of page) items.push(item)
-  return items
-}
 
 async function* pages<T>(read: ReadPage<T>): AsyncGenerator<readonly T[]> {
   let next: string | null = null

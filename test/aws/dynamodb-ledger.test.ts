@@ -1,11 +1,12 @@
 /** What the contract of a ledger does not say: calls, what is stored, and what happens when the network fails. */
 import { randomBytes } from 'node:crypto'
-import { GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb'
+import { DeleteItemCommand, GetItemCommand, PutItemCommand, ScanCommand } from '@aws-sdk/client-dynamodb'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Attributes, itemBytes } from '../../functions/aws/dynamodb.ts'
 import { DynamoLedger, unpack } from '../../functions/aws/ledger.ts'
 import { EMPTY_GATE } from '../../functions/core/admission.ts'
 import { newRunner } from '../../functions/core/lifecycle.ts'
+import { type SpendRollup, spendOf, spendOfHour, type UsageOf } from '../../functions/core/rollups.ts'
 import type { Gate, Job, Runner } from '../../functions/core/types.ts'
 import type { Fields, Log } from '../../functions/ports.ts'
 import { SILENT } from '../../local/log.ts'
@@ -26,7 +27,7 @@ import {
   startDynalite,
   tableProperties,
 } from '../support/dynalite.ts'
-import { claimOf, completed, T0 } from '../support/facts.ts'
+import { claimOf, completed, job, request, runner, T0 } from '../support/facts.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -62,6 +63,14 @@ async function stored(pk: string): Promise<Attributes> {
 
 async function store(item: Attributes): Promise<void> {
   await dynamo.client.send(new PutItemCommand({ TableName: table, Item: item }))
+}
+
+async function remove(pk: string): Promise<void> {
+  await dynamo.client.send(new DeleteItemCommand({ TableName: table, Key: { pk: { S: pk } } }))
+}
+
+async function scan(): Promise<Attributes[]> {
+  return (await dynamo.client.send(new ScanCommand({ TableName: table }))).Items!
 }
 
 /** The calls that something makes. */
@@ -211,8 +220,15 @@ describe('what is stored of a job', () => {
     await ledger.jobs.put({ ...item, version: 3, completed: completed(60) })
     const ended = await stored('job#1-1')
     const { d, z, ...rest } = ended
-    expect(Object.keys(rest).toSorted()).toEqual(['h', 'pk', 's', 't', 'v'])
-    expect(ended).toMatchObject({ ...keys, t: { N: String((T0 + 60_000 + 3 * DAY) / 1000) } })
+    expect(Object.keys(rest).toSorted()).toEqual(['e', 'h', 'pk', 's', 't', 'v'])
+    expect(ended).toMatchObject({
+      ...keys,
+      e: { S: `job#${new Date(T0).toISOString().slice(0, 13)}` },
+      t: { N: String((T0 + 60_000 + 3 * DAY) / 1000) },
+    })
+    const started = { at: T0, runner: { id: 1, name: 'x' } }
+    await ledger.jobs.put({ ...item, version: 4, completed: completed(60), started })
+    expect(await stored('job#1-1')).not.toHaveProperty('e')
   })
 
   it('is kept 90 days when nobody says otherwise', async () => {
@@ -280,7 +296,7 @@ describe('what is stored of a job', () => {
 })
 
 describe('what is stored of a runner', () => {
-  it('is in the index of what is open and in that of its hour, and in no other', async () => {
+  it('is in the index of what is open and in that of its hour, and once it has stopped in that of this hour', async () => {
     const item = numberedRunner(1, 7001)
     await ledger.runners.put(item)
     const at = new Date(item.launch!.at).toISOString()
@@ -295,8 +311,9 @@ describe('what is stored of a runner', () => {
     })
     await ledger.runners.put({ ...item, version: 2, stoppedAt: T0, cleanedAt: T0 })
     const stopped = await stored(`runner#${item.name}`)
-    expect(Object.keys(stopped).toSorted()).toEqual(['d', 'h', 'pk', 's', 't', 'v'])
-    expect(stopped).toMatchObject({ ...keys, t: { N: String((T0 + 3 * DAY) / 1000) } })
+    expect(Object.keys(stopped).toSorted()).toEqual(['d', 'e', 'h', 'pk', 's', 't', 'v'])
+    const e = { S: `runner#${new Date(T0).toISOString().slice(0, 13)}` }
+    expect(stopped).toMatchObject({ ...keys, e, t: { N: String((T0 + 3 * DAY) / 1000) } })
   })
 
   it('names no repository while nobody knows one', async () => {
@@ -509,6 +526,114 @@ describe('lists that lag behind', () => {
   })
 })
 
+describe('roll-ups', () => {
+  const KEY = 'day#2026-11-02#spend'
+  const large = (workflows: number, at = T0): SpendRollup => {
+    const jobs = numbers(workflows).map(number =>
+      job({
+        key: `${number}-1`,
+        request: request({ key: `${number}-1`, workflow: `${number} ${'x'.repeat(80)}` }),
+      }),
+    )
+    const runners = jobs.map(({ key }) =>
+      runner({
+        name: `tornade-${key}-1`,
+        pullStartedAt: T0,
+        startedAt: T0,
+        stoppedAt: T0 + 60_000,
+        job: { key, startedAt: T0, completedAt: T0 + 9, publicRepository: false },
+      }),
+    )
+    const items = { runners, jobs: new Map(jobs.map(one => [one.key, one])), unserved: [] }
+    return spendOf('day', '2026-11-02', at, [spendOfHour('2026-11-02T09', at, items)])
+  }
+  const pks = async () =>
+    (await scan())
+      .map(({ pk }) => pk!.S!)
+      .filter(pk => pk.startsWith('rollup#'))
+      .toSorted()
+
+  it('are one item each, which goes some time after its period', async () => {
+    await ledger.rollups.put([large(3), { ...large(3), grain: 'hour', period: '2026-11-02T09' }])
+    expect(await pks()).toEqual(['rollup#day#2026-11-02#spend', 'rollup#hour#2026-11-02T09#spend'])
+    const seconds = (at: number, days: number) => ({ N: String((at + days * DAY) / 1000) })
+    const day = await stored(`rollup#${KEY}`)
+    expect(Object.keys(day).toSorted()).toEqual(['d', 'pk', 't', 'v'])
+    expect(day.t).toEqual(seconds(Date.UTC(2026, 10, 3), 400))
+    expect((await stored('rollup#hour#2026-11-02T09#spend')).t).toEqual(seconds(T0 + 3_600_000, 90))
+    expect(await ledger.rollups.get([KEY])).toEqual(new Map([[KEY, large(3)]]))
+    expect(dynamo.calls.filter(({ action }) => action === 'BatchGetItem')).toHaveLength(1)
+  })
+
+  it('go on in further pages, which are written first', async () => {
+    const rollup = large(5000)
+    await ledger.rollups.put([rollup])
+    const written = dynamo.calls.map(({ body }) => body.Item.pk.S)
+    expect(written.length).toBeGreaterThan(2)
+    expect(written.at(-1)).toBe(`rollup#${KEY}`)
+    for (const pk of written) expect(itemBytes(await stored(pk))).toBeLessThan(300_000)
+    dynamo.forget()
+    expect(await ledger.rollups.get([KEY])).toEqual(new Map([[KEY, rollup]]))
+    expect(dynamo.calls).toHaveLength(2)
+  })
+
+  it('say so where a page is missing or of another time, and are read again before', async () => {
+    const rollup = large(5000)
+    await ledger.rollups.put([rollup])
+    const second = await stored(`rollup#${KEY}#1`)
+    const breakers = [
+      async () => {
+        await ledger.rollups.put([large(5000, T0 + 1)])
+        await store(second)
+      },
+      () => remove(`rollup#${KEY}#1`),
+    ]
+    for (const breakIt of breakers) {
+      await breakIt()
+      dynamo.forget()
+      const read = (await ledger.rollups.get([KEY])).get(KEY) as SpendRollup
+      expect(read).toMatchObject({ incomplete: true, sums: rollup.sums })
+      expect(read.cells.length).toBeLessThan(rollup.cells.length)
+      expect(dynamo.calls).toHaveLength(4)
+      await ledger.rollups.put([rollup])
+    }
+  })
+
+  it('that cannot be read are left out, and logged', async () => {
+    await ledger.rollups.put([large(1)])
+    await store({ pk: { S: 'rollup#day#2026-11-03#spend' }, v: { N: '1' }, d: { S: '{"at":1}' } })
+    expect([...(await ledger.rollups.get([KEY, 'day#2026-11-03#spend'])).keys()]).toEqual([KEY])
+    expect(errors[0]?.fields).toMatchObject({ code: 'ledger-item-unreadable' })
+  })
+
+  it('keep what runners measured', async () => {
+    const shape = { arch: 'x64', compute: 'codebuild', capacity: null, cpu: 2, memoryGiB: 3, diskGiB: 50 }
+    const usage: UsageOf = {
+      repository: 'acme/app',
+      workflow: 'CI',
+      region: 'us-east-1',
+      shape: { ...shape, computeType: 'BUILD_GENERAL1_SMALL' } as UsageOf['shape'],
+      samples: [
+        {
+          jobKey: '1-1',
+          at: 5,
+          seconds: 60.5,
+          cpuAverage: 0.25,
+          cpuPeak: 1.9,
+          memoryAverageGiB: 1,
+          memoryPeakGiB: 2,
+        },
+      ],
+    }
+    const rollup = { family: 'usage', grain: 'month', period: '2026-11', at: 7, usage: [usage] } as const
+    await ledger.rollups.put([rollup, { ...rollup, period: '2026-10', usage: [] }])
+    expect([...(await ledger.rollups.get(['month#2026-11#usage', 'month#2026-10#usage'])).values()]).toEqual([
+      rollup,
+      { ...rollup, period: '2026-10', usage: [] },
+    ])
+  })
+})
+
 describe('cursors', () => {
   const cursor = (text: string) => Buffer.from(text).toString('base64url')
 
@@ -580,6 +705,7 @@ describe('infra/tables.yml', () => {
       open: { ProjectionType: 'INCLUDE', NonKeyAttributes: ['r'] },
       repository: { ProjectionType: 'KEYS_ONLY' },
       hour: { ProjectionType: 'KEYS_ONLY' },
+      ended: { ProjectionType: 'KEYS_ONLY' },
     })
   })
 

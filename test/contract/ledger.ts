@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { EMPTY_GATE } from '../../functions/core/admission.ts'
 import { newRunner } from '../../functions/core/lifecycle.ts'
 import { adopt, remember } from '../../functions/core/rerun.ts'
+import { rollupKey, spendOf, spendOfHour } from '../../functions/core/rollups.ts'
 import { EMPTY_MEMORY } from '../../functions/core/sweep-memory.ts'
 import type { Gate, Job, JobState, Runner, SweepMemory } from '../../functions/core/types.ts'
 import type { Ledger, Page } from '../../functions/ports.ts'
@@ -255,6 +256,74 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
           item => item && { ...item, launch: numberedRunner(4, 7003).launch },
         )
         expect(await ledger.runners.open({ repositoryId: 7003 })).toEqual([three, known])
+      })
+    })
+
+    describe('what ended in an hour', () => {
+      const HOUR = '2026-11-02T09'
+      const NEXT = '2026-11-02T10'
+
+      it('are runners by their stop, wherever it is moved', async () => {
+        const names = async (hour: string) => (await ledger.runners.stopped(hour)).map(({ name }) => name)
+        const items = numbers(5).map(number => numberedRunner(number, 7001))
+        for (const item of items) await ledger.runners.put(item)
+        expect(await names(HOUR)).toEqual([])
+        const stop = (number: number, stoppedAt: number) =>
+          update(ledger.runners, items[number - 1]!.name, item => item && { ...item, stoppedAt })
+        await stop(1, T0 + 60 * MINUTE - 1)
+        await stop(2, T0 + 60 * MINUTE)
+        await stop(3, T0 + 61 * MINUTE)
+        expect(await names(HOUR)).toEqual([items[0]!.name])
+        expect((await names(NEXT)).toSorted()).toEqual([items[1]!.name, items[2]!.name])
+        await stop(3, T0 + 59 * MINUTE)
+        expect((await names(HOUR)).toSorted()).toEqual([items[0]!.name, items[2]!.name])
+        expect(await names(NEXT)).toEqual([items[1]!.name])
+      })
+
+      it('are jobs that no runner ran', async () => {
+        await putJobs(ledger, [
+          numbered(1, { refused: REFUSED }),
+          numbered(2, { completed: completed(3700, { runner: null, conclusion: 'cancelled' }) }),
+          numbered(3, { completed: completed(9), started: STARTED }),
+          numbered(4),
+          numbered(5, { refused: REFUSED, completed: completed(3700, { runner: null }) }),
+        ])
+        const keys = async (hour: string) =>
+          (await ledger.jobs.unserved(hour)).map(({ key }) => key).toSorted()
+        expect(await keys(HOUR)).toEqual(['1-1', '5-1'])
+        expect(await keys(NEXT)).toEqual(['2-1'])
+        await update(ledger.jobs, '2-1', item => item && { ...item, started: STARTED })
+        expect(await keys(NEXT)).toEqual([])
+      })
+
+      it('is answered with the jobs that are asked for, where there are such', async () => {
+        await putJobs(ledger, [numbered(1), numbered(2)])
+        expect([...(await ledger.jobs.some(['2-1', '9-1', '2-1'])).keys()]).toEqual(['2-1'])
+        expect(await ledger.jobs.some([])).toEqual(new Map())
+      })
+
+      it.each(HOSTILE)('is rolled up whatever names say, like %.20s', async text => {
+        const named = numbered(1, { request: { workflow: text } })
+        const ran = runner({
+          launch: launch({ role: text, repository: { id: 1, name: text, private: true } }),
+          pullStartedAt: T0,
+          stoppedAt: T0 + MINUTE,
+          job: { key: named.key, startedAt: T0, completedAt: T0 + 1, publicRepository: false },
+        })
+        const items = { runners: [ran], jobs: new Map([[named.key, named]]), unserved: [] }
+        const hour = spendOfHour(HOUR, T0, items)
+        const day = spendOf('day', '2026-11-02', T0, [hour, { ...hour, period: NEXT }])
+        const key = rollupKey(hour)
+        expect(await ledger.rollups.get([key])).toEqual(new Map())
+        await ledger.rollups.put([hour, day])
+        expect(await ledger.rollups.get([key, rollupKey(day), 'day#2026-11-03#spend'])).toEqual(
+          new Map([
+            [key, hour],
+            [rollupKey(day), day],
+          ]),
+        )
+        await ledger.rollups.put([{ ...hour, at: T0 + 1 }])
+        expect(await ledger.rollups.get([key])).toEqual(new Map([[key, { ...hour, at: T0 + 1 }]]))
       })
     })
 

@@ -3,13 +3,13 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { DEFAULT_CONFIG } from '../../functions/config.ts'
 import { MISSING, newRunner, priced } from '../../functions/core/lifecycle.ts'
-import { summary } from '../../functions/core/reports.ts'
 import type { Runner } from '../../functions/core/types.ts'
 import type { TaskView } from '../../local/compute.ts'
 import { soak } from '../../local/soak.ts'
 import { readWiring } from '../../local/wiring.ts'
 import type { World } from '../../local/world.ts'
 import { launch } from '../support/facts.ts'
+import { summaryOfItems } from '../support/summary.ts'
 import { jobs, runners } from '../support/world.ts'
 
 const WIRING = await readWiring(
@@ -56,7 +56,7 @@ async function checked(target: World): Promise<readonly Runner[]> {
   const rest = sum(costs.map(({ startupMicroUsd, idleMicroUsd }) => startupMicroUsd + idleMicroUsd))
   expect(whole).toBeGreaterThan(0)
   expect(sum(all.map(({ cost }) => cost?.microUsd ?? 0)) + rest).toBe(whole)
-  const { totals } = summary(ledger, all, { from: 0, to: Number.POSITIVE_INFINITY })
+  const { totals } = summaryOfItems(ledger, all)
   expect(Math.round(totals.costUsd * 1e6)).toBe(whole)
   // Of a start that nobody heard of since, all the time until it is given up is billed: rather too much than too little.
   const heardOf = ledger.filter(({ stop }) => stop!.code !== MISSING)
