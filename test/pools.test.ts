@@ -1,14 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { newRunner } from '../functions/core/lifecycle.ts'
-import {
-  minutesLeft,
-  type Pool,
-  poolFor,
-  poolState,
-  readSchedule,
-  type Schedule,
-} from '../functions/core/pools.ts'
+import { type Pool, poolFor, poolState } from '../functions/core/pools.ts'
+import { minutesLeft, readSchedule, type Schedule } from '../functions/core/schedule.ts'
 import type { Runner } from '../functions/core/types.ts'
 
 const HOUR = 3_600_000

@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../cli/config-file.ts'
 import { jobState } from '../functions/core/lifecycle.ts'
-import type { Pool, Schedule } from '../functions/core/pools.ts'
-import { readSchedule } from '../functions/core/pools.ts'
+import type { Pool } from '../functions/core/pools.ts'
+import { readSchedule, type Schedule } from '../functions/core/schedule.ts'
 import type { Ports } from '../functions/ports.ts'
 import {
   busyDay,
