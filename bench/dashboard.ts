@@ -93,7 +93,7 @@ async function put(ledger: Ledger, { job, runner }: Items[number]): Promise<void
 async function fromMemory(ledger: Ledger, now: number): Promise<Check[]> {
   const clock = { now: () => now }
   const stats = { deadLetters: async () => 0 }
-  const pages = dashboard({ clock, ledger, log: SILENT, stats }, { notice: null, refreshSeconds: null })
+  const pages = dashboard({ clock, ledger, log: SILENT, stats }, { notice: null, refreshSeconds: null, spend: null })
   const checks: Check[] = []
   for (const path of ['/api/summary', '/']) {
     const times: number[] = []

@@ -6,7 +6,7 @@ import * as z from 'zod'
 import { type Config, DEFAULT_CONFIG } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { PRICES } from '../functions/core/prices.ts'
-import { readSchedule, type Schedule } from '../functions/core/schedule.ts'
+import { type DailyTime, readDailyTime, readSchedule, type Schedule } from '../functions/core/schedule.ts'
 import { clean } from '../functions/core/text.ts'
 import { configFaults } from './config-faults.ts'
 
@@ -80,6 +80,13 @@ const schedule = z.string().transform((text, context): Schedule => {
   return z.NEVER
 })
 
+const dailyTime = z.string().transform((text, context): DailyTime => {
+  const read = readDailyTime(text)
+  if (typeof read !== 'string') return read
+  context.addIssue({ code: 'custom', message: read })
+  return z.NEVER
+})
+
 const file = z.strictObject({
   marker: name.max(20).optional(),
   region: z
@@ -142,6 +149,12 @@ const file = z.strictObject({
       onCap: z.enum(['block', 'warn']).default('block'),
     })
     .refine(({ monthlyUsd, dailyUsd }) => monthlyUsd ?? dailyUsd, 'name monthlyUsd, dailyUsd or both')
+    .optional(),
+  slack: z
+    .strictObject({
+      digest: dailyTime.optional(),
+      alerts: z.array(z.int().min(1).max(1000)).max(10).default([50, 80, 100]),
+    })
     .optional(),
   fallback: z.array(z.enum(['on-demand', 'codebuild'])).optional(),
   rerunAfterReclaim: z.union([z.boolean(), z.literal('with-role')], 'true, false or with-role').optional(),
@@ -311,6 +324,7 @@ function compile(data: z.output<typeof file>): Config {
     },
     repositories: exceptions(data.repositories ?? {}),
     spend: data.spend ? spendLimits(data.spend) : base.spend,
+    slack: data.slack ? { ...data.slack, digest: data.slack.digest ?? null } : base.slack,
     runner: {
       lifeMinutes: runner?.life ?? base.runner.lifeMinutes,
       idleMinutes: runner?.idle ?? base.runner.idleMinutes,

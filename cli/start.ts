@@ -88,7 +88,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
   const stats = { deadLetters: async () => world.backlog.dead }
   const pages = dashboard(
     { ...world.ports, ledger: upToDate(world.ledger, world.clock), stats },
-    { notice: NOTICE, refreshSeconds: 5 },
+    { notice: NOTICE, refreshSeconds: 5, spend: config.spend },
   )
   const server = await listen(world, pages, port, filled.promise)
   io.stdout(

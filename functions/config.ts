@@ -6,6 +6,7 @@ import type { AdmissionLimits, SpendLimits } from './core/admission.ts'
 import { DEFAULT_RULES, type LabelRules } from './core/labels.ts'
 import { ownOf } from './core/own.ts'
 import type { Pool } from './core/pools.ts'
+import type { DailyTime } from './core/schedule.ts'
 import type { Arch, Fallback } from './core/types.ts'
 
 export interface RolePolicy {
@@ -60,6 +61,12 @@ export interface Config {
   readonly repositories: Readonly<Record<string, RepositoryException>>
   /** null is no cap. */
   readonly spend: SpendLimits | null
+  /** What is told in a channel of Slack; null is nothing. */
+  readonly slack: {
+    readonly digest: DailyTime | null
+    /** Percents of a spend cap at which something is said. */
+    readonly alerts: readonly number[]
+  } | null
   readonly runner: {
     /** Longest life. */
     readonly lifeMinutes: number
@@ -109,6 +116,7 @@ export const DEFAULT_CONFIG: Config = {
   },
   repositories: {},
   spend: null,
+  slack: null,
   runner: { lifeMinutes: 360, idleMinutes: 5 },
   fallback: ['on-demand'],
   rerunAfterReclaim: true,

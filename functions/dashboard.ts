@@ -1,9 +1,11 @@
 /** Pages and JSON of the ledger. It only reads; who may read it is decided before it. */
 import { type Context, Hono } from 'hono'
+import type { Config } from './config.ts'
 import { clean } from './core/text.ts'
 import { apiRunner } from './core/views.ts'
 import { viewerOf } from './dashboard/access/viewer.ts'
 import { secured } from './dashboard/headers.ts'
+import { METRICS_CONTENT_TYPE, readMetrics } from './dashboard/metrics.ts'
 import { messagePage, overviewPage } from './dashboard/page.ts'
 import { QueryError, readJobQuery, readPeriod, readPlace } from './dashboard/query.ts'
 import { type DashboardPorts, readHealth, readJobs, readOverview, readSummary } from './dashboard/read.ts'
@@ -16,6 +18,7 @@ export interface DashboardOptions {
   readonly notice: string | null
   /** The page asks again after so many seconds; null leaves that to the reader. */
   readonly refreshSeconds: number | null
+  readonly spend: Config['spend']
 }
 
 export function dashboard(ports: DashboardPorts, options: DashboardOptions): Hono {
@@ -41,6 +44,10 @@ export function dashboard(ports: DashboardPorts, options: DashboardOptions): Hon
     c.json(await readSummary(ports, readPeriod(parametersOf(c), clock.now()))),
   )
   app.get('/api/health', async c => c.json(await readHealth(ports)))
+  app.get('/metrics', async c => {
+    c.header('content-type', METRICS_CONTENT_TYPE)
+    return c.body(await readMetrics(ports, options.spend))
+  })
   app.get('/healthz', c => c.json({ ok: true }))
 
   app.notFound(c =>

@@ -56,7 +56,9 @@ interface Freed {
 type Free = (runner: Runner, bill: Bill) => void
 
 /** It stops runners and starts none. */
-export type LifecyclePorts = Omit<Ports, 'secrets' | 'compute'> & { readonly compute: Pick<Compute, 'stop'> }
+export type LifecyclePorts = Omit<Ports, 'secrets' | 'notices' | 'compute'> & {
+  readonly compute: Pick<Compute, 'stop'>
+}
 
 /** A job can arrive just before GitHub answers that its runner is removed; its in_progress comes within this time. */
 const LISTENER_GRACE_SECONDS = 90

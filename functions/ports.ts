@@ -12,6 +12,7 @@ import type {
   JobEvent,
   JobRequest,
   JobState,
+  NoticeMemory,
   RepositoryRef,
   Rerun,
   Runner,
@@ -37,8 +38,17 @@ export interface Log {
 
 export interface Metrics {
   count(name: MetricName, value?: number): void
+  /** As it is now. */
+  gauge(name: GaugeName, value: number): void
 }
-/** Every metric that tornade emits; alarms in infra/ name these. */
+/** What is emitted some times an hour, while there is anything to tell. Money is US dollars. */
+export type GaugeName =
+  /** Of the runners that stopped on this UTC day, and in this month. */
+  | 'SpendTodayUsd'
+  | 'SpendMonthUsd'
+  /** That have a place. */
+  | 'Runners'
+/** Every metric that tornade counts; alarms in infra/ name these. */
 export type MetricName =
   | 'DeliveriesAccepted'
   | 'DeliveriesIgnored'
@@ -63,6 +73,16 @@ export type MetricName =
   | 'StartsOverSpend'
   /** Requests that a quota of the account had no room for. */
   | 'StartsOverQuota'
+
+/** A channel in which operators are told things. */
+export interface Notices {
+  /**
+   * @param text mrkdwn of Slack
+   * @returns off while nobody has set a channel up
+   * @throws TornadeError notice-failed
+   */
+  post(text: string): Promise<'sent' | 'off'>
+}
 
 export interface Secrets {
   /** Webhook secrets: the current one first, then the previous one while it is being rotated. */
@@ -338,6 +358,7 @@ export interface Ledger {
   }
   readonly gate: { get(): Promise<Gate>; put(gate: Gate): Promise<Put<Gate>> }
   readonly sweep: { get(): Promise<SweepMemory>; put(memory: SweepMemory): Promise<Put<SweepMemory>> }
+  readonly notices: { get(): Promise<NoticeMemory>; put(memory: NoticeMemory): Promise<Put<NoticeMemory>> }
 }
 
 export interface Ports {
@@ -345,6 +366,7 @@ export interface Ports {
   readonly log: Log
   readonly metrics: Metrics
   readonly secrets: Secrets
+  readonly notices: Notices
   readonly queue: Queue
   readonly compute: Compute
   readonly github: GitHub

@@ -43,6 +43,7 @@ export function guarded(ports: Ports, guard: Guard): Ports {
     compute: wrap(ports.compute, 'compute'),
     github: wrap(ports.github, 'github'),
     tickets: wrap(ports.tickets, 'tickets'),
+    notices: wrap(ports.notices, 'channel'),
     ledger: {
       jobs: wrap(ledger.jobs, 'jobs'),
       runners: wrap(ledger.runners, 'runners'),
@@ -50,6 +51,7 @@ export function guarded(ports: Ports, guard: Guard): Ports {
       rollups: wrap(ledger.rollups, 'rollups'),
       gate: wrap(ledger.gate, 'gate'),
       sweep: wrap(ledger.sweep, 'sweep'),
+      notices: wrap(ledger.notices, 'notices'),
     },
   }
 }

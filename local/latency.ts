@@ -16,7 +16,10 @@ export function withLatency(clock: LocalClock, ports: Ports): Ports {
   }
 }
 
-function slowLedger(clock: LocalClock, { jobs, runners, reruns, rollups, gate, sweep }: Ledger): Ledger {
+function slowLedger(
+  clock: LocalClock,
+  { jobs, runners, reruns, rollups, gate, sweep, notices }: Ledger,
+): Ledger {
   const slowly = <T extends object>(store: T) => slow(clock, store, LATENCY.ledger)
   return {
     jobs: slowly(jobs),
@@ -25,6 +28,7 @@ function slowLedger(clock: LocalClock, { jobs, runners, reruns, rollups, gate, s
     rollups: slowly(rollups),
     gate: slowly(gate),
     sweep: slowly(sweep),
+    notices: slowly(notices),
   }
 }
 

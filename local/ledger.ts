@@ -4,9 +4,10 @@
  */
 import { EMPTY_GATE } from '../functions/core/admission.ts'
 import { isFinal, jobState, unservedAt } from '../functions/core/lifecycle.ts'
+import { EMPTY_NOTICES } from '../functions/core/notice-memory.ts'
 import { periodOf, type Rollup, rollupKey } from '../functions/core/rollups.ts'
 import { EMPTY_MEMORY } from '../functions/core/sweep-memory.ts'
-import type { Gate, Job, Rerun, Runner, SweepMemory } from '../functions/core/types.ts'
+import type { Gate, Job, NoticeMemory, Rerun, Runner, SweepMemory } from '../functions/core/types.ts'
 import type { JobQuery, Ledger, Page, Put } from '../functions/ports.ts'
 
 export class LocalLedger implements Ledger {
@@ -32,6 +33,7 @@ export class LocalLedger implements Ledger {
   readonly #onJob: (job: Job, before: Job | undefined) => void
   #gate: Gate = EMPTY_GATE
   #memory: SweepMemory = EMPTY_MEMORY
+  #notices: NoticeMemory = EMPTY_NOTICES
 
   /** @param onJob called after each write of a job */
   constructor(onJob: (job: Job, before: Job | undefined) => void = () => {}) {
@@ -95,6 +97,15 @@ export class LocalLedger implements Ledger {
     put: async memory => {
       if (memory.version !== this.#memory.version + 1) return { ok: false, current: this.#memory }
       this.#memory = memory
+      return { ok: true }
+    },
+  }
+
+  readonly notices: Ledger['notices'] = {
+    get: async () => this.#notices,
+    put: async memory => {
+      if (memory.version !== this.#notices.version + 1) return { ok: false, current: this.#notices }
+      this.#notices = memory
       return { ok: true }
     },
   }

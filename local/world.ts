@@ -12,7 +12,8 @@ import { type DashboardPorts, dashboard } from '../functions/dashboard.ts'
 import { httpLambda, queueLambda, scheduleLambda } from '../functions/lambda.ts'
 import { launch } from '../functions/launch.ts'
 import { lifecycle } from '../functions/lifecycle.ts'
-import type { Log, MetricName, Ports, QueueName } from '../functions/ports.ts'
+import { notify } from '../functions/notify.ts'
+import type { GaugeName, Log, MetricName, Ports, QueueName } from '../functions/ports.ts'
 import { sweep } from '../functions/sweep.ts'
 import { webhook } from '../functions/webhook.ts'
 import { SteppedClock } from './clock.ts'
@@ -73,9 +74,11 @@ const FUNCTIONS: Readonly<
   launch: (ports, config) => queueLambda(launch(ports, config), ports),
   lifecycle: (ports, config) => queueLambda(lifecycle(ports, config), ports),
   sweep: (ports, config) => scheduleLambda(sweep(ports, config), ports),
+  notify: (ports, config, stats) =>
+    scheduleLambda(notify({ ...ports, stats }, config, 'tornade local'), ports),
   // Open: what stands in front of it (functions/dashboard/access/) has nobody to let in here.
-  dashboard: (ports, _, stats) =>
-    handle(dashboard({ ...ports, stats }, { notice: null, refreshSeconds: null })),
+  dashboard: (ports, config, stats) =>
+    handle(dashboard({ ...ports, stats }, { notice: null, refreshSeconds: null, spend: config.spend })),
 }
 
 export class World {
@@ -86,6 +89,9 @@ export class World {
   readonly ledger: LocalLedger
   readonly queues: Readonly<Record<QueueName, LocalQueue>>
   readonly metrics = new Map<MetricName, number>()
+  readonly gauges = new Map<GaugeName, number>()
+  /** What operators were told, oldest first. */
+  readonly told: string[] = []
   /** What the functions are given, unless it is wrapped. */
   readonly ports: Ports
   readonly #stats = { deadLetters: async () => this.backlog.dead }
@@ -143,8 +149,15 @@ export class World {
       log,
       metrics: {
         count: (name, value = 1) => void this.metrics.set(name, (this.metrics.get(name) ?? 0) + value),
+        gauge: (name, value) => void this.gauges.set(name, value),
       },
       secrets: new LocalSecrets(secret),
+      notices: {
+        post: async text => {
+          this.told.push(text)
+          return 'sent'
+        },
+      },
       queue: new LocalQueues(this.queues),
       compute: this.compute,
       github: this.github,

@@ -63,7 +63,7 @@ async function deploy(allowed = ALLOWED, timeoutMs = 5_000): Promise<Site> {
     void logged.push({ level, message, fields })
   const log = { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
   const ports = { clock, log, ledger: new LocalLedger(), stats: { deadLetters: async () => 0 } }
-  const pages = dashboard(ports, { notice: null, refreshSeconds: null })
+  const pages = dashboard(ports, { notice: null, refreshSeconds: null, spend: null })
   pages.get('/who', secured(), c => {
     const viewer = viewerOf(c)
     return c.html(`<script nonce="${nonceOf(c)}"></script>${viewer ? signOutForm(viewer) : 'a machine'}`)

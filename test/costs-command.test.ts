@@ -76,7 +76,10 @@ beforeAll(async () => {
     rollups: { lookedAt: NOON, done: [NOON - 3_600_000] },
   })
   const stats = { deadLetters: async () => 0 }
-  const pages = dashboard({ clock: Date, ledger, log: SILENT, stats }, { notice: null, refreshSeconds: null })
+  const pages = dashboard(
+    { clock: Date, ledger, log: SILENT, stats },
+    { notice: null, refreshSeconds: null, spend: null },
+  )
   const listener = getRequestListener(pages.fetch)
   server = createServer((request, response) => {
     seen.push(request.headers.authorization)

@@ -40,7 +40,7 @@ function app(
   }
   return dashboard(
     { clock: { now: () => now }, ledger, log, stats: { deadLetters } },
-    { notice, refreshSeconds },
+    { notice, refreshSeconds, spend: null },
   )
 }
 

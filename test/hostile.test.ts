@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { explain } from '../cli/explain.ts'
 import { replayCommand } from '../cli/replay.ts'
 import { DynamoLedger } from '../functions/aws/ledger.ts'
-import { awsTag, csv, markdown, markdownCode, metric, slack } from '../functions/core/escape.ts'
+import { awsTag, csv, markdown, markdownCode, slack } from '../functions/core/escape.ts'
 import { clean, TEXT_LIMIT } from '../functions/core/text.ts'
 import type { StartRequest } from '../functions/core/types.ts'
 import { dashboard } from '../functions/dashboard.ts'
@@ -99,10 +99,6 @@ describe.each(CORPUS)('%s', (_, text) => {
   it('in a tag of AWS is a value that every service takes', () => {
     expect(awsTag(text)).toMatch(/^[A-Za-z0-9._/-]{0,256}$/)
   })
-
-  it('in a metric is the value of one label', () => {
-    expect(metric(text)).toMatch(/^(?:[^"\\\n]|\\["\\])*$/)
-  })
 })
 
 describe('the whole system', () => {
@@ -187,7 +183,7 @@ describe('the whole system', () => {
     expect(await leftovers(s)).toEqual([])
     const app = dashboard(
       { clock: world.clock, ledger: world.ledger, log, stats: { deadLetters: async () => 0 } },
-      { notice: null, refreshSeconds: null },
+      { notice: null, refreshSeconds: null, spend: null },
     )
     const read = async (path: string) => (await app.request(path)).text()
     const json = [await read('/api/jobs'), await read('/api/runners'), await read('/api/summary')]

@@ -29,9 +29,14 @@ export const ROOMS: readonly Room[] = [
   { name: 'core', files: /^functions\/core\//, mayImport: ['core'], packages: /^zod(\/mini)?$/, pure: true },
   { name: 'ports', files: /^functions\/ports\.ts$/, mayImport: ['core'], packages: /^$/, typesOnly: true },
   { name: 'config', files: /^functions\/config\.ts$/, mayImport: ['core'], packages: /^zod(\/mini)?$/ },
-  { name: 'entry', files: /^functions\/aws\/entry\//, mayImport: [...FUNCTIONS, 'aws', 'github'] },
+  {
+    name: 'entry',
+    files: /^functions\/aws\/entry\//,
+    mayImport: [...FUNCTIONS, 'aws', 'github', 'slack'],
+  },
   { name: 'aws', files: /^functions\/aws\//, mayImport: [...SHARED, 'aws'], packages: /^(?!@octokit\/)/ },
   { name: 'github', files: /^functions\/github\//, mayImport: [...SHARED, 'github'], packages: NO_AWS },
+  { name: 'slack', files: /^functions\/slack\//, mayImport: [...SHARED, 'slack'], packages: /^$/ },
   { name: 'pages', files: /^functions\/dashboard\//, mayImport: FUNCTIONS, packages: NO_AWS },
   { name: 'functions', files: /^functions\/[\w-]+\.ts$/, mayImport: FUNCTIONS, packages: NO_AWS },
   {

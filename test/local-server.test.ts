@@ -12,7 +12,7 @@ beforeAll(async () => {
   const stats = { deadLetters: async () => 0 }
   const pages = dashboard(
     { ...s.world.ports, ledger: s.world.ledger, stats },
-    { notice: null, refreshSeconds: null },
+    { notice: null, refreshSeconds: null, spend: null },
   )
   server = await listen(s.world, pages, 0, Promise.resolve())
 })

@@ -1,7 +1,7 @@
 /**
  * The ledger in one DynamoDB table, by conditional writes of single items.
  *
- *     pk   job#KEY, runner#NAME, rerun#KEY, gate (gate-item.ts), sweep or rollup#KEY (rollup-item.ts)
+ *     pk   job#KEY, runner#NAME, rerun#KEY, gate (gate-item.ts), sweep, notices or rollup#KEY (rollup-item.ts)
  *     v    version
  *     d    the item as JSON, without what its key and version say and without empty facts; or
  *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
@@ -31,9 +31,19 @@ import {
 import { EMPTY_GATE } from '../core/admission.ts'
 import { TornadeError } from '../core/errors.ts'
 import { isFinal, jobState, newJob, newRunner, unservedAt } from '../core/lifecycle.ts'
+import { EMPTY_NOTICES } from '../core/notice-memory.ts'
 import { KEPT_MS, type Rollup, rollupKey } from '../core/rollups.ts'
 import { EMPTY_MEMORY } from '../core/sweep-memory.ts'
-import type { Gate, Job, JobRequest, JobState, Rerun, Runner, SweepMemory } from '../core/types.ts'
+import type {
+  Gate,
+  Job,
+  JobRequest,
+  JobState,
+  NoticeMemory,
+  Rerun,
+  Runner,
+  SweepMemory,
+} from '../core/types.ts'
 import type { Clock, Ledger, Log, Page, Put } from '../ports.ts'
 import { type Attributes, batchGet, itemBytes, queryKeys } from './dynamodb.ts'
 import { readGate, writeGate } from './gate-item.ts'
@@ -66,6 +76,7 @@ export class DynamoLedger implements Ledger {
   readonly rollups: Ledger['rollups']
   readonly gate: Ledger['gate']
   readonly sweep: Ledger['sweep']
+  readonly notices: Ledger['notices']
 
   constructor(settings: DynamoLedgerSettings) {
     const table = new Table(settings)
@@ -130,6 +141,17 @@ export class DynamoLedger implements Ledger {
         const answer = await table.put('sweep', version, JSON.stringify(memory), {})
         if (answer.ok) return answer
         return { ok: false, current: answer.current && readMemory(answer.current) }
+      },
+    }
+    this.notices = {
+      get: async () => {
+        const stored = await table.get('notices')
+        return stored ? readNotices(stored) : EMPTY_NOTICES
+      },
+      put: async ({ version, ...memory }) => {
+        const answer = await table.put('notices', version, JSON.stringify(memory), {})
+        if (answer.ok) return answer
+        return { ok: false, current: answer.current && readNotices(answer.current) }
       },
     }
   }
@@ -244,6 +266,16 @@ function readMemory(stored: Attributes): SweepMemory {
     isRecord(memory.suspects) &&
     Array.isArray(memory.repositories)
   return { ...EMPTY_MEMORY, ...(fine ? memory : {}), version: versionOf(stored) }
+}
+
+/** Without it something is said twice. */
+function readNotices(stored: Attributes): NoticeMemory {
+  const memory = parse(stored)
+  return {
+    ...EMPTY_NOTICES,
+    ...(memory && isRecord(memory.alerted) ? memory : {}),
+    version: versionOf(stored),
+  }
 }
 
 /** Jobs, or runners. */

@@ -114,6 +114,19 @@ export function ssmDashboardSecrets(
   return () => cached.get()
 }
 
+/** Address of the channel that operators are told things in; undefined while there is none. */
+export function ssmSlackWebhook(
+  name: string,
+  read: ReadParameters = ssmParameters(),
+  clock: Clock = Date,
+): () => Promise<string | undefined> {
+  const cached = new Cached(clock, async () => {
+    const value = (await read([name])).get(name)
+    return value === undefined ? undefined : line(value)
+  })
+  return () => cached.get()
+}
+
 /** A value that is loaded once for all who ask meanwhile, and again when it is old. A failure is theirs alone. */
 class Cached<T> {
   readonly #clock: Clock

@@ -33,7 +33,10 @@ export function telemetry(service: string, stage: string): Telemetry {
       warn: (message, fields = {}) => logger.warn(message, redacted(fields)),
       error: (message, fields = {}) => logger.error(message, redacted(fields)),
     },
-    metrics: { count: (name, value = 1) => embedded.addMetric(name, MetricUnit.Count, value) },
+    metrics: {
+      count: (name, value = 1) => embedded.addMetric(name, MetricUnit.Count, value),
+      gauge: (name, value) => embedded.addMetric(name, MetricUnit.NoUnit, value),
+    },
     flushing: handler => async (event, context) => {
       try {
         return await handler(event, context)

@@ -13,6 +13,7 @@ export const ERROR_CODES = [
   'github-failed',
   'github-paused',
   'ledger-contention',
+  'notice-failed',
   'message-invalid',
   'wiring-unknown',
   'input-unreadable',

@@ -49,8 +49,3 @@ export function awsTag(text: string): string {
     .replace(/[^A-Za-z0-9._/-]/g, '_')
     .slice(0, 256)
 }
-
-/** The value of a label in OpenMetrics: https://prometheus.io/docs/specs/om/open_metrics_spec/#escaping */
-export function metric(text: string): string {
-  return clean(text).replace(/["\\]/g, character => `\\${character}`)
-}

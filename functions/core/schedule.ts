@@ -12,7 +12,9 @@ export interface Schedule {
 }
 
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat']
+const EVERY_DAY = [0, 1, 2, 3, 4, 5, 6]
 const DAY_MINUTES = 1440
+const MINUTE_MS = 60_000
 const WINDOW = /^(?:([a-z,-]+)\s+)?(\d\d):(\d\d)-(\d\d):(\d\d)(?:\s+([\w+/-]+))?$/i
 
 /**
@@ -24,7 +26,7 @@ export function readSchedule(text: string): Schedule | string {
   const match = WINDOW.exec(text.trim())
   if (!match) return 'write days, times and a time zone, for example Mon-Fri 09:00-19:00 Asia/Tokyo'
   const [, dayText, fromHour, fromMinute, toHour, toMinute, timeZone = 'UTC'] = match
-  const days = dayText ? readDays(dayText) : [0, 1, 2, 3, 4, 5, 6]
+  const days = dayText ? readDays(dayText) : EVERY_DAY
   if (!days) return `${dayText} are no days: write Mon-Fri or Sat,Sun`
   const from = minutes(fromHour!, fromMinute!)
   const to = minutes(toHour!, toMinute!)
@@ -45,6 +47,40 @@ export function minutesLeft(schedule: Schedule | null, now: number): number | nu
     return (overnight ? to + DAY_MINUTES : to) - minute
   const yesterday = (day + 6) % 7
   return overnight && days.includes(yesterday) && minute < to ? to - minute : null
+}
+
+/** A moment of some days. */
+export interface DailyTime {
+  /** 0 is Sunday. */
+  readonly days: readonly number[]
+  /** Since midnight, 0–1439. */
+  readonly minute: number
+  /** IANA name. */
+  readonly timeZone: string
+}
+
+const MOMENT = /^(?:([a-z,-]+)\s+)?(\d\d):(\d\d)(?:\s+([\w+/-]+))?$/i
+
+/** Reads `[DAYS ]HH:MM[ ZONE]`, for example `Mon-Fri 09:00 Asia/Tokyo`. @returns what is wrong with it, where it is none */
+export function readDailyTime(text: string): DailyTime | string {
+  const match = MOMENT.exec(text.trim())
+  if (!match) return 'write days, a time and a time zone, for example Mon-Fri 09:00 Asia/Tokyo'
+  const [, dayText, hour, minuteText, timeZone = 'UTC'] = match
+  const days = dayText ? readDays(dayText) : EVERY_DAY
+  if (!days) return `${dayText} are no days: write Mon-Fri or Sat,Sun`
+  const minute = minutes(hour!, minuteText!)
+  if (minute === null || minute === DAY_MINUTES) return 'times go from 00:00 to 23:59'
+  if (!isTimeZone(timeZone)) return `${timeZone} is no time zone: write UTC or a name like Asia/Tokyo`
+  return { days, minute, timeZone }
+}
+
+/** When it was last that time, at most a day ago; null when that was no day for it. */
+export function lastDue({ days, minute, timeZone }: DailyTime, now: number): number | null {
+  const local = localTime(now, timeZone)
+  const today = local.minute >= minute
+  if (!days.includes(today ? local.day : (local.day + 6) % 7)) return null
+  const ago = local.minute - minute + (today ? 0 : DAY_MINUTES)
+  return (Math.floor(now / MINUTE_MS) - ago) * MINUTE_MS
 }
 
 function readDays(text: string): number[] | null {

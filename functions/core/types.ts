@@ -454,6 +454,15 @@ export interface WaitingHead {
   readonly reserveMicroUsd: number
 }
 
+/** What operators were told. */
+export interface NoticeMemory {
+  readonly version: number
+  /** Time for which the last digest was due. */
+  readonly digestedAt: number | null
+  /** Day or month → percent of its spend cap that was last said to be reached. */
+  readonly alerted: Readonly<Record<string, number>>
+}
+
 /** What one sweep leaves for the next. */
 export interface SweepMemory {
   readonly version: number

@@ -18,8 +18,15 @@ const WAY: Way = {
   steps: { webhook: USAGE, launch: USAGE, lifecycle: USAGE, runner: { ...USAGE, invocations: 0 } },
 }
 const DEPLOYED: Deployed = {
-  memoryMb: { webhook: 512, launch: 512, lifecycle: 512, sweep: 512, dashboard: 512 },
-  platformLogs: { webhook: 'all', launch: 'all', lifecycle: 'all', sweep: 'all', dashboard: 'all' },
+  memoryMb: { webhook: 512, launch: 512, lifecycle: 512, sweep: 512, dashboard: 512, notify: 256 },
+  platformLogs: {
+    webhook: 'all',
+    launch: 'all',
+    lifecycle: 'all',
+    sweep: 'all',
+    dashboard: 'all',
+    notify: 'all',
+  },
   alarms: 0,
   polledQueues: 0,
   ticketsHaveKey: false,

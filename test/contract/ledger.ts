@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { EMPTY_GATE } from '../../functions/core/admission.ts'
 import { newRunner } from '../../functions/core/lifecycle.ts'
+import { EMPTY_NOTICES } from '../../functions/core/notice-memory.ts'
 import { adopt, remember } from '../../functions/core/rerun.ts'
 import { rollupKey, spendOf, spendOfHour } from '../../functions/core/rollups.ts'
 import { EMPTY_MEMORY } from '../../functions/core/sweep-memory.ts'
@@ -83,6 +84,11 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
           current: memory,
         })
         expect(await ledger.sweep.put({ ...memory, lease: null, version: 2 })).toEqual({ ok: true })
+        expect(await ledger.notices.get()).toEqual(EMPTY_NOTICES)
+        const told = { version: 1, digestedAt: T0, alerted: { '2026-11': 80 } }
+        expect(await ledger.notices.put(told)).toEqual({ ok: true })
+        expect(await ledger.notices.put({ ...told, alerted: {} })).toEqual({ ok: false, current: told })
+        expect(await ledger.notices.get()).toEqual(told)
       })
 
       it.each(HOSTILE)('gives back any text, like %.20s', async text => {

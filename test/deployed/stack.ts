@@ -38,7 +38,7 @@ import { type Asked, Gateway, json, type Meddle, type Reply } from './gateway.ts
 import type { InstanceData, Invocation, Outcome } from './instance.ts'
 import { type Message, Queue, serveSqs } from './sqs.ts'
 
-export const FUNCTIONS = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard'] as const
+export const FUNCTIONS = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify'] as const
 export type FunctionName = (typeof FUNCTIONS)[number]
 
 /** A request of a function, with what came of it. */
@@ -93,6 +93,15 @@ export const CONFIG: Config = {
   region: REGION,
   owners: { acme: 9919 },
   dashboard: { users: [583231], organisations: [9919] },
+  slack: {
+    // An hour ago, whenever that is.
+    digest: {
+      days: [0, 1, 2, 3, 4, 5, 6],
+      minute: Math.floor((Date.now() - 3_600_000) / 60_000) % 1440,
+      timeZone: 'UTC',
+    },
+    alerts: [50],
+  },
   roles: {
     deploy: { repositories: [APP.name], refs: [], events: [] },
     ghost: { repositories: [APP.name], refs: [], events: [] },
@@ -514,7 +523,15 @@ export class Deployment {
   }
 
   async sweep(): Promise<void> {
-    await this.invoke('sweep', {
+    await this.#onSchedule('sweep')
+  }
+
+  async notify(): Promise<void> {
+    await this.#onSchedule('notify')
+  }
+
+  async #onSchedule(name: FunctionName): Promise<void> {
+    await this.invoke(name, {
       version: '0',
       id: randomUUID(),
       'detail-type': 'Scheduled Event',

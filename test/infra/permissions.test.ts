@@ -282,7 +282,7 @@ describe('the other functions', () => {
   })
 
   it('start nothing', async () => {
-    for (const name of ['webhook', 'lifecycle', 'sweep', 'dashboard']) {
+    for (const name of ['webhook', 'lifecycle', 'sweep', 'dashboard', 'notify']) {
       const start = { action: 'codebuild:StartBuild', resource: arn('codebuild', 'project/tornade-dev') }
       expect(await may(name, start)).toBe(false)
       const context = { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' }
@@ -292,7 +292,7 @@ describe('the other functions', () => {
 
   it('read no ticket', async () => {
     const resource = arn('dynamodb', 'table/tornade-dev-tickets')
-    for (const name of ['webhook', 'lifecycle', 'sweep', 'dashboard'])
+    for (const name of ['webhook', 'lifecycle', 'sweep', 'dashboard', 'notify'])
       expect(await may(name, { action: 'dynamodb:GetItem', resource })).toBe(false)
     expect(await may('lifecycle', { action: 'dynamodb:DeleteItem', resource })).toBe(true)
   })

@@ -253,7 +253,7 @@ describe('a handler', () => {
     const named = ofType(stack.template, 'AWS::Lambda::Function').map(([, { Properties }]) =>
       String(Properties!.Handler),
     )
-    expect(named).toHaveLength(5)
+    expect(named).toHaveLength(6)
     expect(named.filter(handler => !/^functions\/aws\/entry\/[a-z]+\.handler$/.test(handler))).toEqual([])
     expect(named.filter(handler => !existsSync(join(ROOT, handler.replace(/\.handler$/, '.ts'))))).toEqual([])
   })
@@ -289,7 +289,7 @@ describe('the functions', () => {
     )
   })
 
-  it.each(['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard'])(
+  it.each(['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify'])(
     'are told what they ask for, and no more: %s',
     async name => {
       const sources = await Promise.all(

@@ -34,7 +34,7 @@ const stats = {
 }
 const pages = dashboard(
   { clock, log, stats, ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }) },
-  { notice: null, refreshSeconds: null },
+  { notice: null, refreshSeconds: null, spend: config.spend },
 )
 const secrets = ssmDashboardSecrets({ clientId, clientSecret, sessionKey, sessionKeyPrevious, tokens })
 const signIn = createSignIn(gitHubSettings(config), { clock, log })
