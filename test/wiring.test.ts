@@ -86,6 +86,14 @@ describe('what is deployed', () => {
           { method: 'ANY', path: '/{proxy+}' },
         ],
       },
+      {
+        ...nothing,
+        name: 'notify',
+        handler: handler('notify'),
+        memoryMb: 256,
+        timeoutMs: 30_000,
+        schedules: [{ everyMs: 900_000 }],
+      },
     ])
   })
 

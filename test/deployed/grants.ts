@@ -27,8 +27,12 @@ function questions(stack: Stack, { caller, service, operation, input }: Recorded
   const pass = (role: string, to: string) =>
     one('iam:PassRole', role, { 'iam:PassedToService': `${to}.amazonaws.com` })
   switch (`${service}:${operation}`) {
+    case 'dynamodb:PutItem': {
+      const { pk, k } = input.Item
+      const key = { 'dynamodb:LeadingKeys': (pk ?? k).S }
+      return [one('dynamodb:PutItem', arn('dynamodb', `table/${input.TableName}`), key)]
+    }
     case 'dynamodb:GetItem':
-    case 'dynamodb:PutItem':
     case 'dynamodb:DeleteItem':
       return [one(`dynamodb:${operation}`, arn('dynamodb', `table/${input.TableName}`))]
     case 'dynamodb:Query': {

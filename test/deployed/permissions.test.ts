@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DynamoLedger } from '../../functions/aws/ledger.ts'
 import { isAllowed, Resolver, roleOf, type Stack, type Statement } from '../infra/stack.ts'
 import { Browser } from '../support/browser.ts'
+import { slackServer } from '../support/slack-server.ts'
 import { type Asking, askings, forbidden, unused } from './grants.ts'
 import { Deployment, FUNCTIONS, ORIGIN } from './stack.ts'
 
@@ -15,6 +16,7 @@ const SPARED: Readonly<Record<string, string>> = {
   'LaunchRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'LifecycleRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'SweepRole.WriteLogs': 'Lambda writes what the function prints, with its role',
+  'NotifyRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'DashboardRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'LaunchRole.ReadQueue': 'Lambda reads the queue for the function, with its role',
   'LifecycleRole.ReadQueue': 'Lambda reads the queue for the function, with its role',
@@ -53,6 +55,7 @@ beforeAll(async () => {
   await crowded(['tornade'])
   await forgotten(['tornade'])
   await visited()
+  await told()
   asked = askings(stack, world.calls)
 }, 120_000)
 afterAll(() => world.close())
@@ -184,6 +187,21 @@ async function forgotten(labels: readonly string[]): Promise<void> {
 }
 
 /** Somebody signs in, and looks around. */
+/** Operators are told of the last day, once. */
+async function told(): Promise<void> {
+  const slack = await slackServer()
+  await world.notify()
+  world.wire.ssm.parameters.set('/tornade/dev/slack-webhook', `${slack.url}\n`)
+  world.secrets.set('address of the channel', slack.url)
+  world.advance(600)
+  await world.notify()
+  await world.notify()
+  await slack.close()
+  expect(slack.received).toEqual([
+    { text: expect.stringContaining('*tornade dev: the last 24 hours*'), unfurl_links: false },
+  ])
+}
+
 async function visited(): Promise<void> {
   world.web.visitor = { id: 583231, login: 'ada', memberships: [] }
   const browser = new Browser(world, world.visit)

@@ -281,6 +281,18 @@ describe('the other functions', () => {
       expect(await may('dashboard', { action: `sqs:${action}`, resource: dead })).toBe(false)
   })
 
+  it('let notify write what it said, and nothing else of the ledger', async () => {
+    const write = (key: string) =>
+      may('notify', {
+        action: 'dynamodb:PutItem',
+        resource: arn('dynamodb', 'table/tornade-dev-ledger'),
+        context: { 'dynamodb:LeadingKeys': key },
+      })
+    expect(await write('notices')).toBe(true)
+    for (const key of ['gate', 'sweep', 'job#41-1', 'rollup#month#2026-11'])
+      expect(await write(key)).toBe(false)
+  })
+
   it('start nothing', async () => {
     for (const name of ['webhook', 'lifecycle', 'sweep', 'dashboard', 'notify']) {
       const start = { action: 'codebuild:StartBuild', resource: arn('codebuild', 'project/tornade-dev') }
