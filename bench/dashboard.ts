@@ -36,7 +36,7 @@ const DAY_MS = 24 * HOUR_MS
 const SWEEP_MS = 15 * MINUTE_MS
 /** Until the last pass over the last hour. */
 const AFTER_MS = 4 * DAY_MS
-const REPEATS = 200
+const REPEATS = 100
 
 type Check = readonly [name: string, ok: boolean]
 type Items = ReturnType<typeof itemsOf>
