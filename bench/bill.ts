@@ -61,6 +61,9 @@ const IMAGE_GIGABYTES = 4
 /** A week, on each architecture. */
 const IMAGE_BUILD_MINUTES = 8
 
+/** Units of DynamoDB for rolling up a job, in a busy month; `npm run bench -- dashboard` holds them. */
+export const ROLLED_UP = { writeUnits: 0.2, readUnits: 6.5 }
+
 export interface BillLine {
   readonly name: string
   /** Of 1,000 jobs, or of a month. */
@@ -114,6 +117,8 @@ export function billOf(way: Way, { memoryMb, platformLogs, ticketsHaveKey }: Dep
       PRICES.writeUnit,
     ),
     line('DynamoDB', total(every.map(one => sum(one, /read units$/))) * per, 'read units', PRICES.readUnit),
+    line('DynamoDB: roll-ups', 1000 * ROLLED_UP.writeUnits, 'write units', PRICES.writeUnit),
+    line('DynamoDB: roll-ups', 1000 * ROLLED_UP.readUnits, 'read units', PRICES.readUnit),
     line('CloudWatch Logs', (logBytes / 1e6) * per, 'MB', PRICES.logGigabyte / 1000),
     // DynamoDB keeps a table's key for five minutes for each of its callers; every runner is one of its own.
     ...(ticketsHaveKey ? [line('KMS: tickets', 1000, 'requests', PRICES.keyRequest)] : []),

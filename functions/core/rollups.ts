@@ -286,9 +286,8 @@ export interface HourItems {
   readonly unserved: readonly Job[]
 }
 
-/** Until others write them, runners have neither. */
+/** Runners of which nothing was measured have none. */
 type Measured = Runner & { readonly usage?: Omit<UsageSample, 'jobKey' | 'at'> | null }
-type Wasting = RunnerCost & { readonly wastedMicroUsd?: number }
 
 /** Names are cleaned here once, so that a roll-up has a size that can be told. */
 const NAME_LIMIT = 140
@@ -351,7 +350,7 @@ function cellKey({ repository, workflow, role, compute }: CellNames): string {
   return JSON.stringify([repository, workflow, role, compute])
 }
 
-function sumsOf(runner: Runner, cost: Wasting, job: Job | undefined): Sums {
+function sumsOf(runner: Runner, cost: RunnerCost, job: Job | undefined): Sums {
   const { job: ran, stoppedAt } = runner
   const { startupMicroUsd, jobMicroUsd, idleMicroUsd, onDemandMicroUsd, billedMs, basis } = cost
   const paid = job?.cost?.runner === runner.name ? job.cost : null
