@@ -18,6 +18,7 @@ import type {
   RunnerEvent,
   StartRequest,
   SweepMemory,
+  Usage,
 } from './core/types.ts'
 
 export interface Clock {
@@ -143,6 +144,14 @@ export interface Compute {
   describe(providerIds: readonly string[]): Promise<ReadonlyMap<string, RunnerEvent | null>>
   /** Ids of all tasks and builds that have not stopped; of those started before `since` some may be left out. */
   list(since: number): Promise<readonly string[]>
+}
+
+export interface RunnerLog {
+  /**
+   * What the task or build wrote about itself at the end of its log; null where there is nothing of it, or not yet. One
+   * call that ends within seconds; whoever asks goes on without an answer.
+   */
+  usage(providerId: string): Promise<Usage | null>
 }
 
 export type JitOutcome =
@@ -347,6 +356,7 @@ export interface Ports {
   readonly secrets: Secrets
   readonly queue: Queue
   readonly compute: Compute
+  readonly runnerLog: RunnerLog
   readonly github: GitHub
   readonly tickets: Tickets
   readonly ledger: Ledger

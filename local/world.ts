@@ -147,6 +147,7 @@ export class World {
       secrets: new LocalSecrets(secret),
       queue: new LocalQueues(this.queues),
       compute: this.compute,
+      runnerLog: this.compute,
       github: this.github,
       tickets: this.tickets,
       ledger: this.ledger,
