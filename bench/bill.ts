@@ -42,6 +42,7 @@ const LATENCY: Readonly<Record<string, number>> = {
   codebuild: 500,
   github: 500,
   ssm: 30,
+  logs: 40,
   iam: 100,
 }
 /** Of all invocations, and what Lambda bills for each: the start of Node and the import. */

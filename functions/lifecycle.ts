@@ -36,7 +36,9 @@ import type {
   Runner,
   RunnerEvent,
   RunnerLaunch,
+  Usage,
 } from './core/types.ts'
+import { withUsage } from './core/usage.ts'
 import { eachRecord, type FailedRecords, type QueueRecord } from './lambda.ts'
 import { checkEventsMessage } from './messages.ts'
 import { patiently } from './patience.ts'
@@ -75,7 +77,7 @@ export function lifecycle(
   ports: LifecyclePorts,
   config: Config,
 ): (records: readonly QueueRecord[]) => Promise<FailedRecords> {
-  const { clock, compute, github, ledger, log, metrics, queue, tickets } = ports
+  const { clock, compute, github, ledger, log, metrics, queue, runnerLog, tickets } = ports
 
   return async records => {
     const freed: Freed[] = []
@@ -332,10 +334,11 @@ export function lifecycle(
     const before = await ledger.runners.get(event.runner)
     if (before && isOfAnother(before, event)) return onSecond(before, event)
     const launch = before?.launch ?? (await launchOfClaim(event, before))
+    const measured = await measuredBy(event, before)
     const take = (current: Runner | undefined) => {
       const known = current ?? newRunner(event.runner)
       const explained = known.launch || !launch ? known : { ...known, launch }
-      return withCleaning(applyRunnerEvent(explained, event), clock.now())
+      return withUsage(withCleaning(applyRunnerEvent(explained, event), clock.now()), measured)
     }
     // The job pays first: should anything fail after it, the runner still counts as running and is asked about.
     const paid = take(before)
@@ -370,6 +373,18 @@ export function lifecycle(
     if (!claimed) return null
     const { pullStartedAt, startedAt, stoppedAt } = applyRunnerEvent(known, event)
     return launchOf(job!, claimed, config.region, pullStartedAt ?? startedAt ?? stoppedAt ?? clock.now())
+  }
+
+  /** What a runner that ran says of itself at its end. Nothing depends on it, so that it is not known is no failure. */
+  async function measuredBy(event: RunnerEvent, before: Runner | undefined): Promise<Usage | null> {
+    const ran = event.startedAt !== null || before?.startedAt != null || before?.job != null
+    if (event.stoppedAt === null || !ran || before?.usage) return null
+    try {
+      return await runnerLog.usage(event.providerId)
+    } catch (error) {
+      log.warn('usage not read', { runner: event.runner, reason: (error as Error).message })
+      return null
+    }
   }
 
   /** A runner that has stopped gave its place back with what it did cost; what is learnt later comes on top. */

@@ -19,6 +19,7 @@ import type {
   RunnerEvent,
   StartRequest,
   SweepMemory,
+  Usage,
 } from './core/types.ts'
 
 export interface Clock {
@@ -163,6 +164,14 @@ export interface Compute {
   describe(providerIds: readonly string[]): Promise<ReadonlyMap<string, RunnerEvent | null>>
   /** Ids of all tasks and builds that have not stopped; of those started before `since` some may be left out. */
   list(since: number): Promise<readonly string[]>
+}
+
+export interface RunnerLog {
+  /**
+   * What the task or build wrote about itself at the end of its log; null where there is nothing of it, or not yet. One
+   * call that ends within seconds; whoever asks goes on without an answer.
+   */
+  usage(providerId: string): Promise<Usage | null>
 }
 
 export type JitOutcome =
@@ -369,6 +378,7 @@ export interface Ports {
   readonly notices: Notices
   readonly queue: Queue
   readonly compute: Compute
+  readonly runnerLog: RunnerLog
   readonly github: GitHub
   readonly tickets: Tickets
   readonly ledger: Ledger

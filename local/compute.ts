@@ -9,8 +9,9 @@
 import { createHash } from 'node:crypto'
 import { RUNNER_VARIABLE, readAwsEvent } from '../functions/core/aws-events.ts'
 import type { GuardPolicy } from '../functions/core/guard.ts'
-import type { RunnerEvent, RunnerShape, StartRequest } from '../functions/core/types.ts'
-import type { Compute, StartOutcome } from '../functions/ports.ts'
+import type { RunnerEvent, RunnerShape, StartRequest, Usage } from '../functions/core/types.ts'
+import { readUsage } from '../functions/core/usage.ts'
+import type { Compute, RunnerLog, StartOutcome } from '../functions/ports.ts'
 import type { LocalClock } from './clock.ts'
 import type { GitHubDouble } from './github.ts'
 import { LOCAL_ACCOUNT } from './lambda.ts'
@@ -105,9 +106,11 @@ interface Task extends TaskView {
   exitCode: number | null
   version: number
   runner: LocalRunner | null
+  /** Its log. */
+  readonly lines: string[]
 }
 
-export class LocalCompute implements Compute {
+export class LocalCompute implements Compute, RunnerLog {
   readonly #options: ComputeOptions
   readonly #byToken = new Map<string, Task>()
   readonly #byProviderId = new Map<string, Task>()
@@ -170,6 +173,11 @@ export class LocalCompute implements Compute {
     return [...this.#liveTasks].map(({ providerId }) => providerId)
   }
 
+  /** Logs are kept for as long as the stack lives. */
+  async usage(providerId: string): Promise<Usage | null> {
+    return readUsage(this.#byProviderId.get(providerId)?.lines ?? [])
+  }
+
   #refuse(request: StartRequest): StartFailure | null {
     if (this.#byToken.has(request.token)) return null
     const refusal = this.#options.faults?.refuse?.(request) ?? null
@@ -196,6 +204,7 @@ export class LocalCompute implements Compute {
       exitCode: null,
       version: 1,
       runner: null,
+      lines: [],
     }
     this.#byToken.set(request.token, task)
     this.#byProviderId.set(task.providerId, task)
@@ -233,9 +242,11 @@ export class LocalCompute implements Compute {
       lifeMs: task.request.timeoutMinutes * 60_000,
       hangs: fate?.kind === 'hangs' ? fate.at : null,
     }
-    task.runner = new LocalRunner(this.#options, task.ticketKey, limits, this.#rights(task.request), code =>
-      this.#exited(task, code),
-    )
+    const { shape } = task.request
+    const host = { shape, print: (line: string) => void task.lines.push(line) }
+    const exited = (code: number) => this.#exited(task, code)
+    const rights = this.#rights(task.request)
+    task.runner = new LocalRunner(this.#options, task.ticketKey, limits, rights, host, exited)
     if (fate?.kind === 'reclaimed' && task.request.shape.capacity === 'spot')
       clock.after(fate.afterMs, () => this.#reclaim(task))
     if (fate?.kind === 'dies') clock.after(fate.afterMs, () => this.#die(task))

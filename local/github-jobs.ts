@@ -11,6 +11,7 @@ import type {
   PayloadMoment,
   PayloadRepository,
 } from './payloads.ts'
+import type { JobLoad } from './usage.ts'
 
 export type DoubleRepository = PayloadRepository
 
@@ -25,6 +26,7 @@ export interface DoubleJob extends PayloadJob {
   readonly script?: JobScript
   /** What its runner is handed; where nothing is said, what GitHub hands out for its event and branch. */
   readonly handed?: HandedFacts
+  readonly load?: JobLoad
 }
 
 /** What a run does not say of itself before a runner has it. */
@@ -73,6 +75,7 @@ export interface AssignedJob {
   readonly headRef: string
   readonly refProtected: boolean
   readonly followsRepositoryId: number | null
+  readonly load: JobLoad | null
 }
 
 /**
@@ -198,7 +201,7 @@ export function assignedJob(job: DoubleJob): AssignedJob {
   const { refProtected = ref === branchRef(repository.defaultBranch) } = handed
   const headRef = HAVE_HEAD_REF.has(event) ? (headBranch ?? '') : ''
   const commit = { event, headBranch, headSha, headRepositoryId, ref, headRef }
-  const rest = { refProtected, followsRepositoryId }
+  const rest = { refProtected, followsRepositoryId, load: job.load ?? null }
   return { key: jobKey(job), jobId, attempt, runId, repository, workflow, name, labels, ...commit, ...rest }
 }
 

@@ -3,7 +3,7 @@ import type { Ledger, Ports } from '../functions/ports.ts'
 import type { LocalClock } from './clock.ts'
 
 /** Milliseconds for a call; typical figures seen from a Lambda, not promises. */
-const LATENCY = { queue: 8, ledger: 5, tickets: 5, compute: 450, github: 250 } as const
+const LATENCY = { queue: 8, ledger: 5, tickets: 5, compute: 450, runnerLog: 40, github: 250 } as const
 
 export function withLatency(clock: LocalClock, ports: Ports): Ports {
   return {
@@ -12,6 +12,7 @@ export function withLatency(clock: LocalClock, ports: Ports): Ports {
     ledger: slowLedger(clock, ports.ledger),
     tickets: slow(clock, ports.tickets, LATENCY.tickets),
     compute: slow(clock, ports.compute, LATENCY.compute),
+    runnerLog: slow(clock, ports.runnerLog, LATENCY.runnerLog),
     github: slow(clock, ports.github, LATENCY.github),
   }
 }

@@ -2,10 +2,13 @@
  * The program that runs inside a task or build: takes its ticket, registers, runs one job, and ends. The same waits
  * and limits as the entrypoint of the runner image, and the same guard; what a job does is left out.
  */
+
+import type { RunnerShape } from '../functions/core/types.ts'
 import { decide, type Handed, type Policy } from '../runner-image/supervisor/policy.ts'
 import type { LocalClock, Timer } from './clock.ts'
 import type { AssignedJob, GitHubDouble, RunnerSession } from './github.ts'
 import type { LocalTickets } from './tickets.ts'
+import { usageLine } from './usage.ts'
 
 export interface RunnerLimits {
   readonly ticketMs: number
@@ -24,6 +27,12 @@ export interface RunnerRights {
   readonly onRelease: (job: AssignedJob) => void
 }
 
+/** What it runs on, and where its log goes. */
+export interface RunnerHost {
+  readonly shape: RunnerShape
+  readonly print: (line: string) => void
+}
+
 const POLL_MS = 1_000
 /** From the ticket to a listener that is online; measured nowhere. */
 const CONNECT_MS = 2_500
@@ -39,10 +48,12 @@ export class LocalRunner {
   readonly #tickets: LocalTickets
   readonly #limits: RunnerLimits
   readonly #rights: RunnerRights
+  readonly #host: RunnerHost
   readonly #exit: (code: number) => void
   readonly #timers: Timer[] = []
   #session: RunnerSession | null = null
-  #busy = false
+  /** The job that it runs, and since when. */
+  #busy: { readonly job: AssignedJob; readonly since: number } | null = null
   #refused = false
   #over = false
 
@@ -56,6 +67,7 @@ export class LocalRunner {
     ticketKey: string,
     limits: RunnerLimits,
     rights: RunnerRights,
+    host: RunnerHost,
     exit: (code: number) => void,
   ) {
     this.#clock = clock
@@ -63,6 +75,7 @@ export class LocalRunner {
     this.#tickets = tickets
     this.#limits = limits
     this.#rights = rights
+    this.#host = host
     this.#exit = exit
     if (limits.hangs === 'ticket') return
     if (!limits.hangs) this.#after(limits.lifeMs, () => this.#endOfLife())
@@ -80,6 +93,7 @@ export class LocalRunner {
   /** SIGKILL: nobody is told. */
   kill(): void {
     this.#session?.disconnect()
+    this.#busy = null
     this.#end(137)
   }
 
@@ -103,7 +117,7 @@ export class LocalRunner {
 
   #acquire(job: AssignedJob): void {
     if (!this.#session?.acquire(job.jobId)) return
-    this.#busy = true
+    this.#busy = { job, since: this.#clock.now() }
     this.#judge(job)
   }
 
@@ -141,7 +155,13 @@ export class LocalRunner {
     if (this.#over) return
     this.#over = true
     for (const timer of this.#timers) timer.cancel()
+    if (this.#busy && !this.#refused) this.#measure(this.#busy.job, this.#busy.since)
     this.#exit(code)
+  }
+
+  #measure(job: AssignedJob, since: number): void {
+    const { shape, print } = this.#host
+    print(usageLine(job, shape, (this.#clock.now() - since) / 1000))
   }
 }
 

@@ -6,6 +6,7 @@
 import type { SteppedClock } from './clock.ts'
 import type { DoubleJob, DoubleRepository, GitHubDouble } from './github.ts'
 import type { Conclusion } from './payloads.ts'
+import type { JobLoad } from './usage.ts'
 
 export interface SampleOptions {
   readonly marker: string
@@ -16,12 +17,16 @@ const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
-/** One job of a workflow: name, labels beside the marker, minutes it takes, when it starts within its run. */
+/**
+ * One job of a workflow: name, labels beside the marker, minutes it takes, when it starts within its run, what it uses of
+ * its runner.
+ */
 interface JobPlan {
   readonly name: string
   readonly labels: readonly string[]
   readonly minutes: readonly [number, number]
   readonly afterMinutes?: number
+  readonly load?: JobLoad
 }
 interface WorkflowPlan {
   readonly repository: string
@@ -38,8 +43,14 @@ const matrix = (
   count: number,
   labels: readonly string[],
   minutes: readonly [number, number],
+  load: JobLoad,
 ): JobPlan[] =>
-  Array.from({ length: count }, (_, index) => ({ name: `${name} (${index + 1}/${count})`, labels, minutes }))
+  Array.from({ length: count }, (_, index) => ({
+    name: `${name} (${index + 1}/${count})`,
+    labels,
+    minutes,
+    load,
+  }))
 
 const WORKFLOWS: readonly WorkflowPlan[] = [
   {
@@ -50,7 +61,8 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
     runs: 22,
     jobs: [
       { name: 'lint', labels: ['arm64', 'spot', '1cpu'], minutes: [0.6, 1.5] },
-      ...matrix('test', 3, ['arm64', 'spot', '4cpu'], [2, 6]),
+      // More than it can use.
+      ...matrix('test', 3, ['arm64', 'spot', '4cpu'], [2, 6], { cpu: 0.2, memory: 0.4 }),
       { name: 'e2e', labels: ['docker', '4cpu'], minutes: [4, 9], afterMinutes: 7 },
     ],
   },
@@ -72,8 +84,14 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
     event: 'push',
     runs: 16,
     jobs: [
-      { name: 'unit', labels: ['spot', '2cpu'], minutes: [1.5, 4] },
-      { name: 'integration', labels: ['spot', '4cpu', '16gb'], minutes: [4, 11] },
+      // Less than it could use.
+      { name: 'unit', labels: ['spot', '2cpu'], minutes: [1.5, 4], load: { cpu: 0.97, memory: 0.5 } },
+      {
+        name: 'integration',
+        labels: ['spot', '4cpu', '16gb'],
+        minutes: [4, 11],
+        load: { cpu: 0.6, memory: 0.2 },
+      },
     ],
   },
   {
@@ -90,7 +108,7 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
     workflow: 'Nightly',
     event: 'schedule',
     runs: 1,
-    jobs: matrix('backfill', 20, ['arm64', 'spot', '8cpu', '32gb'], [10, 25]),
+    jobs: matrix('backfill', 20, ['arm64', 'spot', '8cpu', '32gb'], [10, 25], { cpu: 0.7, memory: 0.6 }),
   },
   {
     repository: 'mobile',
@@ -192,6 +210,7 @@ class Sample {
       event: plan.event,
       headRepositoryId: repository.id,
       script: { durationMs, conclusion, ...cancelAt },
+      ...(job.load ? { load: job.load } : {}),
     }
     this.#github.queue(queued)
     if (conclusion === 'failure' && run.rerun)

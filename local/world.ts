@@ -160,6 +160,7 @@ export class World {
       },
       queue: new LocalQueues(this.queues),
       compute: this.compute,
+      runnerLog: this.compute,
       github: this.github,
       tickets: this.tickets,
       ledger: this.ledger,

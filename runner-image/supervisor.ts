@@ -1,6 +1,6 @@
 /**
  * First program of the runner image, as root: takes the ticket, runs the runner program as the job's user, gives the
- * guard's verdict, and ends what lasts too long.
+ * guard's verdict, measures the job, and ends what lasts too long.
  *
  * The exit code is for the operator's eyes (stoppedReason of the task): what became of a job is told by webhooks.
  */
@@ -12,6 +12,7 @@ import { clean, createLog, type Log } from './supervisor/log.ts'
 import { killTree, signal } from './supervisor/processes.ts'
 import { readSettings, type Settings, SettingsError } from './supervisor/settings.ts'
 import type { Ticket } from './supervisor/ticket.ts'
+import { cgroupSource, Measurement, metadataSource, type Source, usageLine } from './supervisor/usage.ts'
 
 const EXIT = {
   /** The job is done, or none came. */
@@ -50,6 +51,8 @@ class Supervisor {
   readonly #keeper = new Keeper()
   readonly #guard: Guard
   #listener: ChildProcess | null = null
+  #source: Source | null = null
+  #measurement: Measurement | null = null
   /** Why it ends, once it does; what the listener's exit code says no longer counts then. */
   #ending: Ending | null = null
   #end: (ending: Ending) => void = () => {}
@@ -92,6 +95,7 @@ class Supervisor {
       return
     }
     this.#log('info', 'ticket taken')
+    this.#source = await this.#findSource()
     setTimeout(() => {
       if (this.#guard.state === 'idle') this.#stop({ code: EXIT.done, reason: 'no job came' })
     }, times.idle)
@@ -124,6 +128,8 @@ class Supervisor {
   #watch(): void {
     if (this.#listener?.pid) this.#guard.look(this.#listener.pid)
     const { state } = this.#guard
+    if (state === 'decided' && this.#source)
+      this.#measurement = new Measurement(this.#source, this.#settings.times.sample)
     if (state === 'killed') {
       setTimeout(() => this.#force(), REPORT_MS)
       return
@@ -152,9 +158,19 @@ class Supervisor {
     if (this.#listener?.pid) killTree(this.#listener.pid, this.#settings.user.uid, 0)
   }
 
+  /** The address of the metadata stays with the keeper, and ends with it, unless it is needed here. */
+  async #findSource(): Promise<Source | null> {
+    const group = cgroupSource(this.#settings.paths.cgroup)
+    if (group) return group
+    const address = await this.#keeper.metadata()
+    return address === null ? null : metadataSource(address)
+  }
+
   async close(): Promise<void> {
     this.#guard.close()
     await this.#keeper.forget()
+    const usage = await this.#measurement?.stop()
+    if (usage) process.stdout.write(`${usageLine(usage)}\n`)
   }
 }
 

@@ -201,7 +201,7 @@ describe('GET /api/jobs', () => {
       words(`
         jobId attempt repository workflow labels outcome conclusion reason runner queueSeconds
         runSeconds costUsd githubHostedUsd state createdAt queuedAt startedAt completedAt lostTo rerunOf
-        basis onDemandUsd onDemandBasis githubHostedBasis githubFeeUsd
+        basis onDemandUsd onDemandBasis githubHostedBasis githubFeeUsd usage
       `),
     )
     expect(jobs[0]).toMatchObject({ jobId: 2, state: 'queued', outcome: null, runner: null })
@@ -284,7 +284,7 @@ describe('GET /api/runners', () => {
       words(`
         name state repository job compute capacity arch cpu memoryGiB diskGiB cause launchedAt
         pullStartedAt startedAt jobStartedAt jobCompletedAt stoppedAt ageSeconds costUsd startupUsd
-        jobUsd idleUsd basis wastedUsd onDemandUsd onDemandBasis
+        jobUsd idleUsd basis wastedUsd onDemandUsd onDemandBasis usage
       `),
     )
     expect(runners.map((runner: { state: string }) => runner.state)).toEqual(['busy', 'stopped'])

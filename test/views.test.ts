@@ -331,7 +331,7 @@ describe('apiJob', () => {
     expect(Object.keys(document).slice(13)).toEqual(
       words(`
         state createdAt queuedAt startedAt completedAt lostTo rerunOf basis onDemandUsd onDemandBasis
-        githubHostedBasis githubFeeUsd
+        githubHostedBasis githubFeeUsd usage
       `),
     )
     expect(document).toMatchObject({
@@ -399,6 +399,28 @@ describe('what came to be kept later', () => {
   })
 })
 
+describe('usage', () => {
+  const usage = {
+    seconds: 119,
+    cpuAverage: 0.5,
+    cpuPeak: 1.5,
+    memoryAverageGiB: 1,
+    memoryPeakGiB: 2,
+  }
+
+  it('is that of the runner, beside it and beside the job it ran; null where there is none', () => {
+    const { job, runner } = served()
+    const measured = { ...runner, usage }
+    expect(apiRunner(measured, at(1000)).usage).toEqual(usage)
+    expect(apiJob(job, measured).usage).toEqual(usage)
+    expect(apiRunner(runner, at(1000)).usage).toBeNull()
+    expect(apiJob(job, runner).usage).toBeNull()
+    const ofAnother = { ...measured, job: { ...runner.job!, key: '12-1' } }
+    expect(apiJob(job, ofAnother).usage).toBeNull()
+    expect(apiJob(job, undefined).usage).toBeNull()
+  })
+})
+
 describe('apiRunner', () => {
   it('has its fields, in their order', () => {
     const { runner } = served()
@@ -407,7 +429,7 @@ describe('apiRunner', () => {
       words(`
         name state repository job compute capacity arch cpu memoryGiB diskGiB cause launchedAt
         pullStartedAt startedAt jobStartedAt jobCompletedAt stoppedAt ageSeconds costUsd startupUsd
-        jobUsd idleUsd basis wastedUsd onDemandUsd onDemandBasis
+        jobUsd idleUsd basis wastedUsd onDemandUsd onDemandBasis usage
       `),
     )
     expect(document).toMatchObject({

@@ -249,7 +249,7 @@ interface GetParametersAnswer {
 }
 
 /** Lambda renews them by starting the function anew. */
-function environmentCredentials() {
+export function environmentCredentials() {
   const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = process.env
   if (!AWS_ACCESS_KEY_ID || !AWS_SECRET_ACCESS_KEY)
     throw new TornadeError('config-unreadable', 'There are no credentials of AWS in the environment.')

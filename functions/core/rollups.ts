@@ -286,9 +286,6 @@ export interface HourItems {
   readonly unserved: readonly Job[]
 }
 
-/** Runners of which nothing was measured have none. */
-type Measured = Runner & { readonly usage?: Omit<UsageSample, 'jobKey' | 'at'> | null }
-
 /** Names are cleaned here once, so that a roll-up has a size that can be told. */
 const NAME_LIMIT = 140
 const SAMPLES = 20
@@ -419,7 +416,7 @@ function between(from: number, to: number | null): number {
 
 export function usageOfHour(period: string, at: number, { runners, jobs }: HourItems): UsageRollup {
   const usage = runners.flatMap((runner): UsageOf[] => {
-    const { launch, job: ran, stoppedAt, usage: measured } = runner as Measured
+    const { launch, job: ran, stoppedAt, usage: measured } = runner
     const workflow = ran && jobs.get(ran.key)?.request.workflow
     if (!launch || !ran || !measured || workflow == null) return []
     const { seconds, cpuAverage, cpuPeak, memoryAverageGiB, memoryPeakGiB } = measured

@@ -307,8 +307,23 @@ export interface Runner {
    */
   readonly cleanedAt: number | null
   readonly cost: RunnerCost | null
+  /** Absent where it said nothing, ran no job, or ran before this was measured. */
+  readonly usage?: Usage
   /** Provider id → micro-dollars of another task or build that was started for it by mistake; they are in its cost. */
   readonly wasted?: Readonly<Record<string, number>>
+}
+
+/**
+ * What the job used, as measured by its runner itself, within what the runner has; a job can forge its own figures. The
+ * peak of cpu lasts ten seconds or more.
+ */
+export interface Usage {
+  readonly seconds: number
+  /** vCPU. */
+  readonly cpuAverage: number
+  readonly cpuPeak: number
+  readonly memoryAverageGiB: number
+  readonly memoryPeakGiB: number
 }
 
 export interface RunnerLaunch {

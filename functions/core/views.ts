@@ -21,6 +21,7 @@ import type {
   Runner,
   RunnerCapacity,
   RunnerState,
+  Usage,
 } from './types.ts'
 
 export type JobOutcome = 'completed' | 'refused' | 'cancelled' | 'deferred' | 'waiting'
@@ -77,6 +78,8 @@ export interface ApiJob extends JobView {
   readonly githubHostedBasis: 'published' | null
   /** What GitHub asks for minutes on a runner that is not its own; in no sum. */
   readonly githubFeeUsd: number | null
+  /** Measured by its runner itself. */
+  readonly usage: Usage | null
 }
 
 export interface ApiRunner {
@@ -113,6 +116,8 @@ export interface ApiRunner {
   /** The same on demand; less costUsd it is what Spot saved. */
   readonly onDemandUsd: number | null
   readonly onDemandBasis: PriceBasis | null
+  /** What its job used, as measured by the runner itself: vCPU and GiB. */
+  readonly usage: Usage | null
 }
 
 /** Refusals list every problem of a set of labels; what is beyond this many characters helps nobody. */
@@ -130,7 +135,7 @@ export function jobView(
   { final }: { readonly final: boolean },
 ): JobView {
   const { request, started, completed, cost } = job
-  const own = runner !== undefined && started !== null && runner.job?.key === job.key ? runner : undefined
+  const own = ranBy(job, runner)
   return {
     jobId: request.jobId,
     attempt: request.attempt,
@@ -165,6 +170,7 @@ export function apiJob(job: Job, runner: Runner | undefined): ApiJob {
     onDemandBasis: cost?.onDemandBasis ?? null,
     githubHostedBasis: cost && cost.githubHostedMicroUsd !== null ? 'published' : null,
     githubFeeUsd: cost && usd(cost.githubFeeMicroUsd ?? 0),
+    usage: usageOf(ranBy(job, runner)),
   }
 }
 
@@ -200,7 +206,19 @@ export function apiRunner(runner: Runner, now: number): ApiRunner {
     wastedUsd: known && usd(known.wastedMicroUsd ?? 0),
     onDemandUsd: cost && onDemandUsd(cost),
     onDemandBasis: cost?.onDemandBasis ?? null,
+    usage: usageOf(runner),
   }
+}
+
+function ranBy(job: Job, runner: Runner | undefined): Runner | undefined {
+  return job.started !== null && runner?.job?.key === job.key ? runner : undefined
+}
+
+/** Field by field, in the order of the interface. */
+function usageOf(runner: Runner | undefined): Usage | null {
+  if (!runner?.usage) return null
+  const { seconds, cpuAverage, cpuPeak, memoryAverageGiB, memoryPeakGiB } = runner.usage
+  return { seconds, cpuAverage, cpuPeak, memoryAverageGiB, memoryPeakGiB }
 }
 
 /** Name of the runner item to look a job's runner up by; null when no runner has it yet. */

@@ -90,6 +90,23 @@ export const LAG_FAULTS: readonly Fault[] = [
       }
     },
   },
+  {
+    name: 'runner-log',
+    about: "The end of a runner's log is not there yet, or cannot be read.",
+    share: [0.2, 1],
+    seams: ({ dice, hit }) => ({
+      ports: ports => ({
+        ...ports,
+        runnerLog: proxy(ports.runnerLog, {
+          usage: async providerId => {
+            if (!hit(() => `log of ${providerId}`)) return ports.runnerLog.usage(providerId)
+            if (dice.chance(0.5)) return null
+            throw new Error('GetLogEvents failed: ThrottlingException')
+          },
+        }),
+      }),
+    }),
+  },
 ]
 
 function failing(ports: Ports, calls: readonly string[], { hit }: Strikes): Ports {

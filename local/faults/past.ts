@@ -15,4 +15,5 @@ export const LATER_FAULTS: readonly string[] = [
   'github-behind',
   'few-starts',
   'small-budget',
+  'runner-log',
 ]

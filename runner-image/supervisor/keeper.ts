@@ -10,7 +10,11 @@ import { type CredentialVariables, type Ticket, type TicketRequest, takeTicket }
 export type KeeperOrder =
   | { readonly order: 'take'; readonly runner: string; readonly request: TicketRequest }
   | { readonly order: 'release' }
-export type KeeperAnswer = { readonly ticket: Ticket } | { readonly released: CredentialVariables }
+  | { readonly order: 'metadata' }
+export type KeeperAnswer =
+  | { readonly ticket: Ticket }
+  | { readonly released: CredentialVariables }
+  | { readonly metadata: string | null }
 
 /** The variables that a job needs to find the credentials by itself. */
 const RELEASED = [
@@ -33,6 +37,10 @@ function answer(message: KeeperAnswer, then?: () => void): void {
 process.on('message', async (order: KeeperOrder) => {
   if (order.order === 'take') {
     answer({ ticket: await takeTicket(variables, order.request, createLog(order.runner)) })
+    return
+  }
+  if (order.order === 'metadata') {
+    answer({ metadata: variables.ECS_CONTAINER_METADATA_URI_V4 || null })
     return
   }
   const released = Object.fromEntries(

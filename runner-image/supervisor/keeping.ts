@@ -28,6 +28,12 @@ export class Keeper {
     return answer && 'ticket' in answer ? answer.ticket : { outcome: 'failed', reason: 'keeper ended' }
   }
 
+  /** Where the task tells of itself; null where it does not. Who has it is not kept secret from the job any more. */
+  async metadata(): Promise<string | null> {
+    const answer = await this.#ask({ order: 'metadata' })
+    return answer && 'metadata' in answer ? answer.metadata : null
+  }
+
   /** The variables by which a job finds the credentials; null when they are lost. */
   async release(): Promise<CredentialVariables | null> {
     const answer = await this.#ask({ order: 'release' })

@@ -21,6 +21,8 @@ export interface Settings {
     readonly run: string
     readonly sudoers: string
     readonly dockerSocket: string
+    /** Where control groups are mounted. */
+    readonly cgroup: string
     /** Folder shared with the image builder beside the runner; null when there is none. */
     readonly exchange: string | null
   }
@@ -38,6 +40,8 @@ export interface Times {
   /** From a request to stop to the use of force; below the stopTimeout of the task. */
   readonly stop: number
   readonly relaunch: number
+  /** Between two looks at what the job uses. */
+  readonly sample: number
 }
 
 export class SettingsError extends Error {}
@@ -81,6 +85,7 @@ export function readSettings(environment: Environment): Settings {
       explain: seconds('TORNADE_EXPLAIN_SECONDS', 3),
       stop: seconds('TORNADE_STOP_SECONDS', 100),
       relaunch: seconds('TORNADE_RELAUNCH_SECONDS', 5),
+      sample: seconds('TORNADE_SAMPLE_SECONDS', 2),
     },
     user: {
       uid: id('TORNADE_USER_ID'),
@@ -93,6 +98,7 @@ export function readSettings(environment: Environment): Settings {
       run: text('TORNADE_RUN_FOLDER', '/run/tornade'),
       sudoers: text('TORNADE_SUDOERS', '/etc/sudoers.d/tornade'),
       dockerSocket: text('TORNADE_DOCKER_SOCKET', '/var/run/docker.sock'),
+      cgroup: text('TORNADE_CGROUP_FOLDER', '/sys/fs/cgroup'),
       exchange: environment.TORNADE_EXCHANGE_FOLDER || null,
     },
   }

@@ -27,6 +27,7 @@ const TARGETS = {
   ecs: 'AmazonEC2ContainerServiceV20141113',
   codebuild: 'CodeBuild_20161006',
   ssm: 'AmazonSSM',
+  logs: 'Logs_20140328',
 } as const
 type Service = keyof typeof TARGETS
 
@@ -253,6 +254,9 @@ describe('a request is refused', () => {
     ['ssm', 'GetParameters', { Names: Array(11).fill('/a') }, /Names has 11/],
     ['ssm', 'GetParameters', { Names: ['/a'], WithDecryption: 'yes' }, /is no boolean/],
     ['ssm', 'GetParameter', {}, /Name is missing/],
+    ['logs', 'GetLogEvents', { logGroupName: '/a' }, /logStreamName is missing/],
+    ['logs', 'GetLogEvents', { logGroupName: '/a', logStreamName: 'b', limit: 10_001 }, /limit is 10001/],
+    ['logs', 'GetLogEvents', { logGroupName: '/a', logStreamName: 'b:c' }, /logStreamName does not match/],
   ])('by %s %s when it is %j', async (service, operation, input, reason) => {
     await refused(input, { service, operation }, reason)
   })

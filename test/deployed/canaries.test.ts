@@ -278,6 +278,21 @@ describe('no secret is told when', () => {
     world.meddle = null
   })
 
+  it('logs quotes a request whose signature it finds wrong', async () => {
+    const labels = ['tornade']
+    const { job, key } = await world.queue(labels)
+    await world.settle()
+    const runner = `tornade-${key}-1`
+    await world.runnerTakes(runner, job, labels)
+    world.meddle = (_, asked) => (asked.service === 'logs' ? quoting(400, asked) : null)
+    await world.runnerEnds(runner, job, labels)
+    await world.settle()
+    world.meddle = null
+    const said = world.logs.map(({ text }) => text).join('')
+    expect(said).toContain('usage not read')
+    expect(await leaks()).toEqual([])
+  })
+
   it('the key of the App cannot be read', async () => {
     const { parameters } = world.wire.ssm
     const name = '/tornade/dev/app-key'

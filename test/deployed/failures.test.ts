@@ -99,6 +99,32 @@ describe('a read that fails once', () => {
   })
 })
 
+describe('the log of a runner', () => {
+  it.each<FaultName>([
+    'logs denied',
+    'logs unavailable',
+    'GetLogEvents: throttled',
+    'GetLogEvents: lost after',
+    'GetLogEvents: silence',
+  ])('that cannot be read costs what it would have said, and nothing else: %s', async fault => {
+    const labels = ['tornade']
+    const { job, key } = await world.queue(labels)
+    await world.settle()
+    const runner = `tornade-${key}-1`
+    await world.runnerTakes(runner, job, labels)
+    world.wire.play(fault)
+    const before = calls('GetLogEvents')
+    await world.runnerEnds(runner, job, labels)
+    expect(await world.settle()).toEqual([])
+    expect(calls('GetLogEvents') - before).toBe(1)
+    const ended = await world.runner(runner)
+    expect(ended.cost).not.toBeNull()
+    expect(ended.usage).toBeUndefined()
+    expect(await state(key)).toBe('completed')
+    expect(world.queues.events.deadLetters).toEqual([])
+  })
+})
+
 describe('a batch of ten', () => {
   it.each<[string, (key: string) => void]>([
     [

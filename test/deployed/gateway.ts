@@ -55,6 +55,7 @@ const TARGETS: Readonly<Record<string, string>> = {
   AmazonEC2ContainerServiceV20141113: 'ecs',
   CodeBuild_20161006: 'codebuild',
   AmazonSSM: 'ssm',
+  Logs_20140328: 'logs',
 }
 
 export class Gateway {

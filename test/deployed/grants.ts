@@ -50,6 +50,10 @@ function questions(stack: Stack, { caller, service, operation, input }: Recorded
       return [one('sqs:GetQueueAttributes', arn('sqs', String(input.QueueUrl).split('/').at(-1)!))]
     case 'ssm:GetParameters':
       return input.Names.map((name: string) => one('ssm:GetParameters', arn('ssm', `parameter${name}`)))
+    case 'logs:GetLogEvents': {
+      const { logGroupName, logStreamName } = input
+      return [one('logs:GetLogEvents', arn('logs', `log-group:${logGroupName}:log-stream:${logStreamName}`))]
+    }
     case 'ecs:RunTask': {
       const { cluster, overrides, tags = [], taskDefinition } = input
       const task = arn('ecs', `task/${resolver.name('Cluster')}/${'0'.repeat(32)}`)

@@ -4,7 +4,7 @@ import { jobState } from '../../functions/core/lifecycle.ts'
 import { ACME_APP, hex } from '../../local/payloads.ts'
 import { APP } from '../github/harness.ts'
 import { ofType, REGION } from '../infra/stack.ts'
-import { Deployment, JOB_ROLE_ID, PLAIN_ROLE_ID } from './stack.ts'
+import { Deployment, JOB_ROLE_ID, PLAIN_ROLE_ID, USED } from './stack.ts'
 
 const RUN = 'actions/get-workflow-run'
 
@@ -68,6 +68,8 @@ describe.each([
     const ended = await world.runner(runner)
     expect(ended.stoppedAt).not.toBeNull()
     expect(ended.job).toMatchObject({ key })
+    const { seconds, cpuAverage, cpuPeak } = USED
+    expect(ended.usage).toEqual({ seconds, cpuAverage, cpuPeak, memoryAverageGiB: 0.5, memoryPeakGiB: 1 })
     const { totalMicroUsd, startupMicroUsd, jobMicroUsd, idleMicroUsd, billedMs, basis } = ended.cost!
     expect(billedMs).toBeGreaterThanOrEqual(120_000)
     expect(startupMicroUsd + jobMicroUsd + idleMicroUsd).toBe(totalMicroUsd)

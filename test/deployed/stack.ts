@@ -25,6 +25,7 @@ import { newJob, newRunner } from '../../functions/core/lifecycle.ts'
 import type { Gate, Job, RepositoryRef, Runner } from '../../functions/core/types.ts'
 import { matchesPattern, type Pattern } from '../../local/patterns.ts'
 import { hex, workflowJobPayload } from '../../local/payloads.ts'
+import { usageLine } from '../../runner-image/supervisor/usage.ts'
 import { Wire } from '../aws/wire/server.ts'
 import type { EventBridgeEvent } from '../aws/wire/service.ts'
 import { APP, APP_ID, KEY, SITE } from '../github/harness.ts'
@@ -75,6 +76,15 @@ const CLIENT_ID = 'Iv23liCANARYCLIENT01'
 /** Of the API, without its host. */
 const DOMAIN = `api.execute-api.${REGION}.amazonaws.com`
 export const ORIGIN = `https://${DOMAIN}`
+
+/** What every job uses. */
+export const USED = {
+  seconds: 0.5,
+  cpuAverage: 0.25,
+  cpuPeak: 1.5,
+  memoryAverageMiB: 512,
+  memoryPeakMiB: 1024,
+}
 
 const JOB_ROLE = 'tornade-dev-deploy'
 export const JOB_ROLE_ID = 'AROADEPLOY0000000000'
@@ -389,6 +399,7 @@ export class Deployment {
       case 'ecs':
       case 'codebuild':
       case 'ssm':
+      case 'logs':
         return this.wire.url
       case 'sqs':
         return serveSqs(asked, Object.values(this.queues), this.now(), id => this.#credentials[id])
@@ -638,12 +649,33 @@ export class Deployment {
     return registered
   }
 
-  /** The job ends, and with it its runner: GitHub forgets it, and its task stops. */
+  /** The job ends, and with it its runner: GitHub forgets it, it says what was used, and its task stops. */
   async runnerEnds(runner: string, job: ServerJob, labels: readonly string[]): Promise<void> {
     this.github.finishJob(job, 'success')
     await this.deliver(this.payload('completed', job, labels))
     this.github.runners.delete(job.runner!.id)
+    this.writes(runner, usageLine(USED), '{"level":"info","message":"ended","code":0}')
     this.stops(runner)
+  }
+
+  /** Lines in the log of the newest task or build of a runner, where AWS would put them. */
+  writes(runner: string, ...lines: readonly string[]): void {
+    const { arn } = this.started(runner)!
+    const properties = (logicalName: string) => this.stack.template.Resources[logicalName]!.Properties
+    const resolver = new Resolver(this.stack)
+    if (this.wire.ecs.tasks.has(arn)) {
+      const { ContainerDefinitions } = resolver.value(properties('RunnerDraftX64')) as {
+        ContainerDefinitions: { Name: string; LogConfiguration: { Options: Record<string, string> } }[]
+      }
+      const [{ Name, LogConfiguration }] = ContainerDefinitions as [(typeof ContainerDefinitions)[0]]
+      const { 'awslogs-group': group, 'awslogs-stream-prefix': prefix } = LogConfiguration.Options
+      this.wire.logs.write(group!, `${prefix}/${Name}/${arn.split('/').at(-1)}`, ...lines)
+    } else {
+      const { LogsConfig } = resolver.value(properties('BuildProject')) as {
+        LogsConfig: { CloudWatchLogs: { GroupName: string } }
+      }
+      this.wire.logs.write(LogsConfig.CloudWatchLogs.GroupName, arn.split(':').at(-1)!, ...lines)
+    }
   }
 
   stops(runner: string): void {

@@ -14,10 +14,12 @@ export interface FakeAws {
   readonly canaries: { readonly path: string; readonly token: string; readonly keys: readonly string[] }
   /** Environment of a container whose role these credentials belong to. */
   readonly environment: Readonly<Record<string, string>>
-  /** What was asked, in order: `credentials`, `sts`, `take`, and `refused: …`. */
+  /** What was asked, in order: `credentials`, `sts`, `take`, `stats`, and `refused: …`. */
   readonly calls: string[]
   /** Answers of DynamoDB that come before any other: an error type each. */
   readonly errors: string[]
+  /** What the metadata of the task says of its one container. */
+  used: { readonly cpuSeconds: number; readonly memoryMiB: number }
   put(jitConfig: string): void
   close(): Promise<void>
 }
@@ -44,6 +46,12 @@ export async function startFakeAws(id: string): Promise<FakeAws> {
       calls.push('credentials')
       const { accessKeyId, secretAccessKey, sessionToken } = keys
       return [200, { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken }]
+    }
+    if (request.url === `/v4/canary-metadata-${id}/task/stats`) {
+      calls.push('stats')
+      const { cpuSeconds, memoryMiB } = aws.used
+      const cpu_stats = { cpu_usage: { total_usage: cpuSeconds * 1e9 } }
+      return [200, { runner: { cpu_stats, memory_stats: { usage: memoryMiB * 1024 * 1024, stats: {} } } }]
     }
     const target = request.headers['x-amz-target']
     const service = target ? 'dynamodb' : 'sts'
@@ -118,7 +126,7 @@ export async function startFakeAws(id: string): Promise<FakeAws> {
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return {
+  const aws: FakeAws = {
     origin,
     table,
     userId,
@@ -135,6 +143,7 @@ export async function startFakeAws(id: string): Promise<FakeAws> {
     },
     calls,
     errors,
+    used: { cpuSeconds: 100, memoryMiB: 64 },
     put: jitConfig => void items.set(userId, { j: { S: jitConfig } }),
     close: () =>
       new Promise(resolve => {
@@ -142,4 +151,5 @@ export async function startFakeAws(id: string): Promise<FakeAws> {
         server.closeAllConnections()
       }),
   }
+  return aws
 }

@@ -99,6 +99,19 @@ export function writeRunner(folder: string, node = process.execPath): void {
   }
 }
 
+/** What the kernel says from now on that was used below `folder`, which a supervisor was started for. */
+export function useUp(
+  folder: string,
+  { cpuSeconds, memoryMiB }: { readonly cpuSeconds: number; readonly memoryMiB: number },
+): void {
+  const files = {
+    'cpu.stat': `usage_usec ${cpuSeconds * 1e6}\n`,
+    'memory.stat': 'inactive_file 0\n',
+    'memory.current': `${memoryMiB * 1024 * 1024}\n`,
+  }
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, 'cgroup', name), text)
+}
+
 let count = 0
 const cleanups: (() => unknown)[] = []
 
@@ -136,6 +149,8 @@ export async function supervise({
   if (IS_ROOT) for (const path of [notes, join(folder, 'home')]) chownSync(path, uid, uid)
   // A copy below the folder: where the sources lie need not be open to the job's user.
   cpSync(join(IMAGE, 'hooks'), join(folder, 'hooks'), { recursive: true })
+  mkdirSync(join(folder, 'cgroup'))
+  useUp(folder, { cpuSeconds: 100, memoryMiB: 64 })
   prepare?.(folder)
 
   const entrypoint = join(IMAGE, 'entrypoint')
@@ -163,6 +178,7 @@ export async function supervise({
       TORNADE_RUN_FOLDER: join(folder, 'run'),
       TORNADE_SUDOERS: join(folder, 'sudoers'),
       TORNADE_DOCKER_SOCKET: join(folder, 'docker.sock'),
+      TORNADE_CGROUP_FOLDER: join(folder, 'cgroup'),
       TORNADE_EXPLAIN_SECONDS: '0.15',
       TORNADE_TICKET_SECONDS: '5',
       STAND_IN: join(folder, 'scenario.json'),

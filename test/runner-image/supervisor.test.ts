@@ -2,9 +2,21 @@
  * The supervisor as a process, from the entrypoint on: its ticket, its limits and its end. As root it runs with Docker's
  * default capabilities and the job as another user; without root it runs all the same, as one user.
  */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { readUsage } from '../../functions/core/usage.ts'
 import { startFakeAws } from './fake-aws.ts'
-import { cleanUp, encode, JIT_CONFIG, PAYLOAD, PUSH, supervise } from './supervised.ts'
+import {
+  cleanUp,
+  encode,
+  JIT_CONFIG,
+  PAYLOAD,
+  PUSH,
+  type Supervised,
+  supervise,
+  useUp,
+} from './supervised.ts'
 
 afterAll(cleanUp)
 
@@ -216,5 +228,77 @@ describe.concurrent('the supervisor', { timeout: 30_000 }, () => {
     expect((await run.exit()).code).toBe(2)
     expect(run.log()).toEqual([expect.objectContaining({ reason: 'TORNADE_POLICY is not JSON.' })])
     expect(run.aws.calls).toEqual([])
+  })
+})
+
+/** A step that says when it runs, and goes on when it is told to. */
+const WAITING_STEP = 'echo \'"yes"\' >"$NOTES/running"; until [ -e "$NOTES/go" ]; do sleep 0.02; done'
+const MEASURED = { TORNADE_SAMPLE_SECONDS: '0.02' }
+
+const goOn = (run: Supervised) => writeFileSync(join(run.folder, 'notes', 'go'), '')
+const usageLines = (run: Supervised) =>
+  run
+    .output()
+    .split('\n')
+    .filter(line => line.includes('"usage"'))
+
+describe.concurrent('at the end of its job the supervisor says what was used', { timeout: 30_000 }, () => {
+  it('from its control group, in one line that can be read, of the job alone', async () => {
+    const run = await supervise({ scenario: { ...JOB, step: WAITING_STEP }, environment: MEASURED })
+    await run.until(() => run.read('running'))
+    useUp(run.folder, { cpuSeconds: 101, memoryMiB: 128 })
+    await new Promise(resolve => setTimeout(resolve, 300))
+    useUp(run.folder, { cpuSeconds: 102, memoryMiB: 96 })
+    goOn(run)
+    expect((await run.exit()).code).toBe(0)
+    const lines = usageLines(run)
+    expect(lines).toHaveLength(1)
+    const usage = readUsage(lines)!
+    expect(usage.cpuAverage * usage.seconds).toBeCloseTo(2, 1)
+    expect(usage.cpuPeak).toBe(usage.cpuAverage)
+    expect(usage.memoryPeakGiB).toBe(0.125)
+    expect(usage.memoryAverageGiB).toBeGreaterThan(0.062)
+    expect(usage.memoryAverageGiB).toBeLessThan(0.125)
+    expect(run.log().at(-1)).toMatchObject({ message: 'ended' })
+    expect(run.aws.calls).not.toContain('stats')
+  })
+
+  it('from the metadata of its task, where it has no control group to read', async () => {
+    const run = await supervise({
+      scenario: { ...JOB, step: WAITING_STEP },
+      environment: { ...MEASURED, TORNADE_CGROUP_FOLDER: '/nonexistent' },
+    })
+    await run.until(() => run.read('running') && run.aws.calls.includes('stats'))
+    run.aws.used = { cpuSeconds: 103, memoryMiB: 256 }
+    goOn(run)
+    expect((await run.exit()).code).toBe(0)
+    const usage = readUsage(usageLines(run))!
+    expect(usage.cpuAverage * usage.seconds).toBeCloseTo(3, 1)
+    expect(usage.memoryPeakGiB).toBe(0.25)
+    expect(run.output()).not.toContain('canary')
+  })
+
+  it('when the job is cut short', async () => {
+    const run = await supervise({ scenario: { ...JOB, step: LONG_STEP }, environment: MEASURED })
+    await run.until(() => run.read('running'))
+    useUp(run.folder, { cpuSeconds: 101, memoryMiB: 128 })
+    run.process.kill('SIGTERM')
+    expect((await run.exit()).code).toBe(143)
+    expect(readUsage(usageLines(run))!.memoryPeakGiB).toBe(0.125)
+  })
+
+  it.each([
+    [
+      'nothing can be read',
+      JOB,
+      { TORNADE_CGROUP_FOLDER: '/nonexistent', ECS_CONTAINER_METADATA_URI_V4: '' },
+      0,
+    ],
+    ['there was no job', {}, { TORNADE_IDLE_SECONDS: '0.3' }, 0],
+    ['its job was refused', { ...JOB, handed: { ...PUSH, GITHUB_REPOSITORY_ID: '5' } }, {}, 7],
+  ])('but nothing when %s', async (_, scenario, environment, code) => {
+    const run = await supervise({ scenario, environment: { ...MEASURED, ...environment } })
+    expect((await run.exit()).code).toBe(code)
+    expect(usageLines(run)).toEqual([])
   })
 })

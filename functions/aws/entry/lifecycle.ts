@@ -7,6 +7,7 @@ import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
 import { DynamoLedger } from '../ledger.ts'
 import { SqsQueue } from '../queue.ts'
+import { CloudWatchRunnerLog } from '../runner-log.ts'
 import { ssmAppKey } from '../secrets.ts'
 import { telemetry } from '../telemetry.ts'
 import { DynamoTickets } from '../tickets.ts'
@@ -19,11 +20,13 @@ const [stage, region, launchQueue, eventsQueue, ledgerTable, ticketsTable] = var
   'TORNADE_LEDGER_TABLE',
   'TORNADE_TICKETS_TABLE',
 )
-const [appId, appPrivateKey, cluster, project] = variables(
+const [appId, appPrivateKey, cluster, project, tasks, builds] = variables(
   'TORNADE_APP_ID',
   'TORNADE_APP_KEY',
   'TORNADE_CLUSTER',
   'TORNADE_BUILD_PROJECT',
+  'TORNADE_RUNNER_LOGS',
+  'TORNADE_BUILD_LOGS',
 )
 
 const config = compiledConfig()
@@ -35,6 +38,7 @@ const ports = {
   log,
   metrics,
   compute: stoppingCompute({ cluster, project }),
+  runnerLog: new CloudWatchRunnerLog({ region, tasks, builds }),
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
   github: createGitHub(gitHubSettings(config), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
   tickets: new DynamoTickets({ client, table: ticketsTable, clock }),

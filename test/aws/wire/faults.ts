@@ -1,4 +1,4 @@
-/** What can go wrong with ECS, CodeBuild and SSM, by name, in the words that AWS uses. */
+/** What can go wrong with ECS, CodeBuild, SSM and CloudWatch Logs, by name, in the words that AWS uses. */
 
 export interface Exception {
   readonly name: string
@@ -160,6 +160,15 @@ const SSM = {
   ),
 } as const satisfies Record<string, Fault>
 
+const LOGS = {
+  'logs denied': exception(
+    'GetLogEvents',
+    'AccessDeniedException',
+    'User: arn:aws:sts::123456789012:assumed-role/lifecycle/lifecycle is not authorized to perform: logs:GetLogEvents on resource: arn:aws:logs:us-east-1:123456789012:log-group:/tornade/test/runners:log-stream:x',
+  ),
+  'logs unavailable': exception('GetLogEvents', 'ServiceUnavailableException', 'unavailable', 500),
+} as const satisfies Record<string, Fault>
+
 type Outage<Operation extends string> =
   `${Operation}: ${'lost before' | 'lost after' | 'silence' | '500 after' | 'throttled'}`
 const OPERATIONS = [
@@ -172,17 +181,20 @@ const OPERATIONS = [
   'BatchGetBuilds',
   'ListBuildsForProject',
   'GetParameters',
+  'GetLogEvents',
 ] as const
 
 export type FaultName =
   | keyof typeof ECS
   | keyof typeof CODEBUILD
   | keyof typeof SSM
+  | keyof typeof LOGS
   | Outage<(typeof OPERATIONS)[number]>
 
 export const FAULTS = {
   ...ECS,
   ...CODEBUILD,
   ...SSM,
+  ...LOGS,
   ...Object.assign({}, ...OPERATIONS.map(outages)),
 } as Readonly<Record<FaultName, Fault>>

@@ -3,6 +3,7 @@
  * https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
  * https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html
  * https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
+ * https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
  */
 import {
   ComputeType,
@@ -103,6 +104,11 @@ export const LIMITS: Readonly<Record<string, Readonly<Record<string, Rule>>>> = 
   ListBuildsForProject: { projectName: text(1, 255), sortOrder: oneOf(SortOrderType) },
   GetParameter: { Name: text(1, 2048, /^[\w./:-]+$/) },
   GetParameters: { Names: list(1, 10), 'Names[]': text(1, 2048, /^[\w./:-]+$/) },
+  GetLogEvents: {
+    logGroupName: text(1, 512, /^[\w./#-]+$/),
+    logStreamName: text(1, 512, /^[^:*]+$/),
+    limit: integer(1, 10_000),
+  },
 }
 
 export function limitFaults(operation: string, input: unknown): string[] {

@@ -1,5 +1,5 @@
 /**
- * ECS, CodeBuild and SSM on loopback, over real HTTP in AWS JSON 1.1. Every request must be signed, and fit the schema
+ * ECS, CodeBuild, SSM and CloudWatch Logs on loopback, over real HTTP in AWS JSON 1.1. Every request must be signed, and fit the schema
  * that the SDK publishes for its operation and the limits of the API reference; what does not is refused and kept in
  * `refused`, so that no test passes over it.
  *
@@ -14,6 +14,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { GetLogEvents$ } from '@aws-sdk/client-cloudwatch-logs'
 import { BatchGetBuilds$, ListBuildsForProject$, StartBuild$, StopBuild$ } from '@aws-sdk/client-codebuild'
 import { DescribeTasks$, ListTasks$, RunTask$, StopTask$ } from '@aws-sdk/client-ecs'
 import { GetParameter$, GetParameters$ } from '@aws-sdk/client-ssm'
@@ -21,6 +22,7 @@ import { WireCodeBuild } from './codebuild.ts'
 import { WireEcs } from './ecs.ts'
 import { type Effect, type Exception, FAULTS, type FaultName } from './faults.ts'
 import { limitFaults } from './limits.ts'
+import { WireLogs } from './logs.ts'
 import { schemaFaults } from './schema.ts'
 import { type EventBridgeEvent, type Input, type WireContext, WireException } from './service.ts'
 import { readSignature, type Signed } from './signature.ts'
@@ -28,7 +30,7 @@ import { WireSsm } from './ssm.ts'
 
 /** One request that was understood, in the order in which they came. */
 export interface WireCall {
-  /** As in IAM actions: `ecs`, `codebuild`, `ssm`. */
+  /** As in IAM actions: `ecs`, `codebuild`, `ssm`, `logs`. */
   readonly service: string
   readonly operation: string
   readonly input: Input
@@ -109,6 +111,11 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     schema: GetParameters$,
     run: ({ ssm }, input) => ssm.getParameters(input),
   },
+  'Logs_20140328.GetLogEvents': {
+    service: 'logs',
+    schema: GetLogEvents$,
+    run: ({ logs }, input) => logs.getLogEvents(input),
+  },
 }
 
 export class Wire {
@@ -117,6 +124,7 @@ export class Wire {
   readonly ecs: WireEcs
   readonly codebuild: WireCodeBuild
   readonly ssm: WireSsm
+  readonly logs: WireLogs
   readonly calls: WireCall[] = []
   /** Why requests were refused, with the operation: empty wherever the code under test is right. */
   readonly refused: string[] = []
@@ -141,6 +149,7 @@ export class Wire {
     this.ecs = new WireEcs(context, options.cluster ?? 'tornade-test')
     this.codebuild = new WireCodeBuild(context, options.project ?? 'tornade-test')
     this.ssm = new WireSsm(context)
+    this.logs = new WireLogs(context.now)
     this.#credentials = options.credentials ?? {
       [WIRE_CREDENTIALS.accessKeyId]: WIRE_CREDENTIALS.secretAccessKey,
     }
