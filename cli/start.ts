@@ -7,10 +7,10 @@ import { jobState } from '../functions/core/lifecycle.ts'
 import { stalePrices } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import type { Job } from '../functions/core/types.ts'
-import { dashboard } from '../functions/dashboard.ts'
+import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { lineLog } from '../local/log.ts'
 import { upToDate } from '../local/rollups.ts'
-import { scheduleSampleDay } from '../local/sample.ts'
+import { SAMPLE_HISTORY_DAYS, scheduleSample } from '../local/sample.ts'
 import { type LocalServer, listen } from '../local/server.ts'
 import { World } from '../local/world.ts'
 import { loadConfigFile } from './config-file.ts'
@@ -19,12 +19,12 @@ import { EXIT, type Io } from './io.ts'
 const HELP = `Usage: tornade start [OPTION…]
 
 Runs the whole system on this machine: a webhook endpoint, a page, and doubles
-of GitHub and AWS. It is a simulation: GitHub and AWS are never called. A
-sample day is run through it first, and then goes on.
+of GitHub and AWS. It is a simulation: GitHub and AWS are never called. Two
+sample weeks are run through it first, and then go on.
 
   --port PORT     default 3000; 0 takes a free one
   --speed N       simulated durations are divided by N
-  --empty         no sample day
+  --empty         no sample weeks
   --config FILE   tornade.yml to use (default: ./tornade.yml if there is one)
   --verbose       log of the functions on stderr
 
@@ -79,16 +79,20 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
     secret,
     speed,
     jobSeconds: POSTED_JOB_SECONDS,
-    start: empty ? now : now - DAY_MS,
+    start: empty ? now : now - (SAMPLE_HISTORY_DAYS + 1) * DAY_MS,
     log: lineLog(io.stderr, verbose ? 'info' : 'error', () => world.clock),
     onJob: (job, before) => live && announce(job, before, io),
     // Once time is real, GitHub's double sends its deliveries over HTTP like anybody else.
     deliver: async (target, delivery) => (live ? post(live, delivery) : target.accept(delivery)),
   })
-  const stats = { deadLetters: async () => world.backlog.dead }
+  const stats = {
+    deadLetters: async () => world.backlog.dead,
+    // Its runners are doubles: they have no program, and so no version.
+    runnerVersion: async () => null,
+  }
   const pages = dashboard(
     { ...world.ports, ledger: upToDate(world.ledger, world.clock), stats },
-    { notice: NOTICE, refreshSeconds: 5, spend: config.spend },
+    dashboardOptions(config, { notice: NOTICE, refreshSeconds: 5, logs: null }),
   )
   const server = await listen(world, pages, port, filled.promise)
   io.stdout(
@@ -102,10 +106,10 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
     ].join('\n'),
   )
   if (!empty) {
-    scheduleSampleDay(world.clock, world.github, now, { marker: config.marker, owner: ownerOf(config) })
+    scheduleSample(world.clock, world.github, now, { marker: config.marker, owner: ownerOf(config) })
     await world.clock.run(now)
     const { items } = await world.ledger.jobs.page({ limit: 100_000 })
-    io.stdout(`A sample day has run: ${items.length} jobs. It goes on now; stop with Ctrl-C.\n\n`)
+    io.stdout(`Two sample weeks have run: ${items.length} jobs. They go on now; stop with Ctrl-C.\n\n`)
   }
   world.clock.goLive()
   live = server
@@ -116,7 +120,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
   return EXIT.good
 }
 
-/** The account that the sample day belongs to: one that tornade.yml allows. */
+/** The account that the sample belongs to: one that tornade.yml allows. */
 function ownerOf({ owners }: Config): { login: string; id: number } {
   const [login, id] = Object.entries(owners ?? { acme: 9919 })[0] ?? ['acme', 9919]
   return { login, id }
