@@ -38,6 +38,15 @@ export class LocalLedger implements Ledger {
     this.#onJob = onJob
   }
 
+  /** Forgets an item, as the deployed one does when its time is over; answers what it was. */
+  forgetJob(key: string): Job | undefined {
+    return this.#jobs.forget(key)
+  }
+
+  forgetRunner(name: string): Runner | undefined {
+    return this.#runners.forget(name)
+  }
+
   readonly jobs: Ledger['jobs'] = {
     get: async key => this.#jobs.get(key),
     put: async job => {
@@ -150,6 +159,19 @@ class Items<T extends { readonly version: number }> {
     return [...(this.#endedByHour.get(hour) ?? [])].map(key => this.#items.get(key)!)
   }
 
+  /** Its place in the order stays empty. */
+  forget(key: string): T | undefined {
+    const item = this.#items.get(key)
+    if (!item) return undefined
+    const repository = this.#repository(item)
+    this.#items.delete(key)
+    this.#open.delete(key)
+    const hour = hourOf(this.#endedAt(item))
+    if (hour !== null) this.#endedByHour.get(hour)?.delete(key)
+    if (repository !== null) this.#openByRepository.get(repository)?.delete(key)
+    return item
+  }
+
   *open(repositoryId: number | undefined): Generator<T> {
     const keys = repositoryId === undefined ? this.#open : (this.#openByRepository.get(repositoryId) ?? [])
     for (const key of keys) yield this.#items.get(key)!
@@ -163,8 +185,8 @@ class Items<T extends { readonly version: number }> {
     const items: T[] = []
     let index = Math.min(cursor === undefined ? this.#order.length : Number(cursor), this.#order.length)
     while (items.length < limit && index > 0) {
-      const item = this.#items.get(this.#order[--index]!)!
-      if (wanted(item)) items.push(item)
+      const item = this.#items.get(this.#order[--index]!)
+      if (item && wanted(item)) items.push(item)
     }
     return { items, next: index > 0 ? String(index) : null }
   }
