@@ -17,7 +17,7 @@ import { lifecycle } from '../functions/lifecycle.ts'
 import type { Ledger, Ports, Queue, QueueName } from '../functions/ports.ts'
 import { route } from '../functions/route.ts'
 import { sweep } from '../functions/sweep.ts'
-import { SteppedClock } from './clock.ts'
+import { mostlyMicrotasks, SteppedClock } from './clock.ts'
 import { type Fate, LocalCompute } from './compute.ts'
 import { type DoubleJob, GitHubDouble, type JobScript, type RunFacts } from './github.ts'
 import type { News } from './github-webhooks.ts'
@@ -112,7 +112,7 @@ class LeanWorld {
   constructor(options: LeanWorldOptions) {
     const { config, wiring, arrivals } = options
     this.#options = options
-    const clock = new SteppedClock(arrivals[0]!.at)
+    const clock = new SteppedClock(arrivals[0]!.at, undefined, mostlyMicrotasks())
     this.#clock = clock
     this.#ledger = new LocalLedger((job, before) => this.#onJob(job, before))
     this.#github = new GitHubDouble({
