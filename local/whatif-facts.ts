@@ -14,7 +14,9 @@ export interface Facts {
   readonly deliveries: number
   /** Deliveries of other events, or without a job. */
   readonly others: number
-  /** Lines that are no delivery; the first of them, counted from 1 within the block. */
+  /** Lines, or values. */
+  readonly length: number
+  /** Of them no deliveries; the first one, counted from 1 within the block. */
   readonly unreadable: number
   readonly firstUnreadable: number | null
 }
@@ -31,6 +33,8 @@ export interface RecordedJobs {
   readonly deliveries: number
   readonly others: number
   readonly unreadable: number
+  /** Counted from 1. */
+  readonly firstUnreadable: number | null
   /** Different jobs among the arrivals. */
   readonly jobs: number
   /** Of them: nothing says how long they ran, or that they never did. */
@@ -53,6 +57,7 @@ export function readBlock(bytes: Uint8Array): Facts {
     const newline = block.indexOf(NEWLINE, start)
     const end = newline < 0 ? block.length : newline
     number++
+    reader.length++
     const line = block.subarray(start, end)
     start = end + 1
     if (!line.some(byte => byte > SPACE)) continue
@@ -65,7 +70,7 @@ export function readBlock(bytes: Uint8Array): Facts {
 /** Reads deliveries that are parsed already. */
 export function readValues(values: readonly unknown[]): Facts {
   const reader = new FactReader()
-  for (const [index, value] of values.entries()) reader.value(value, index + 1)
+  for (const value of values) reader.value(value, ++reader.length)
   return reader.facts
 }
 
@@ -73,6 +78,7 @@ class FactReader {
   readonly #arrivals: RecordedArrival[] = []
   readonly #endings: { key: string; script: JobScript }[] = []
   readonly #texts = new Map<string, unknown>()
+  length = 0
   #deliveries = 0
   #others = 0
   #unreadable = 0
@@ -84,6 +90,7 @@ class FactReader {
       endings: this.#endings,
       deliveries: this.#deliveries,
       others: this.#others,
+      length: this.length,
       unreadable: this.#unreadable,
       firstUnreadable: this.#firstUnreadable,
     }
@@ -189,10 +196,20 @@ export function joined(blocks: readonly Facts[]): RecordedJobs {
     deliveries: sum(({ deliveries }) => deliveries),
     others: sum(({ others }) => others),
     unreadable: sum(({ unreadable }) => unreadable),
+    firstUnreadable: firstOf(blocks),
     jobs: keys.size,
     withoutLength: [...keys].filter(key => !isKnown(scripts.get(key))).length,
     withoutStart: [...scripts.keys()].filter(key => !keys.has(key)).length,
   }
+}
+
+function firstOf(blocks: readonly Facts[]): number | null {
+  let before = 0
+  for (const { length, firstUnreadable } of blocks) {
+    if (firstUnreadable !== null) return before + firstUnreadable
+    before += length
+  }
+  return null
 }
 
 const NOTHING: JobScript = {}
