@@ -22,8 +22,8 @@ import {
   type Only,
   type WhatIfReport,
 } from '../local/whatif.ts'
-import { type Facts, joined, type RecordedJobs, readValues } from '../local/whatif-facts.ts'
-import type { WhatIfAnswer, WhatIfOrder, WhatIfWorkerData } from '../local/whatif-worker.ts'
+import { packed, readValues } from '../local/whatif-facts.ts'
+import type { Recorded, WhatIfAnswer, WhatIfOrder, WhatIfWorkerData } from '../local/whatif-worker.ts'
 import { parseConfig, settingPaths } from './config-file.ts'
 import { EXIT, type Io } from './io.ts'
 import { WIDTH, wrapped } from './text.ts'
@@ -61,8 +61,8 @@ const BLOCK_BYTES = 8 * 2 ** 20
 const CHUNK_BYTES = 2 ** 20
 /** What is no JSON lines is read as a whole. */
 const LONGEST_DOCUMENT = 400 * 2 ** 20
-/** More than a world of 100,000 jobs needs; without a bound the heap would grow before it is cleaned. */
-const WORKER_LIMITS = { maxYoungGenerationSizeMb: 32, maxOldGenerationSizeMb: 1500 }
+/** Few of the objects of a world live long; a larger nursery only takes memory. */
+const WORKER_LIMITS = { maxYoungGenerationSizeMb: 24, maxOldGenerationSizeMb: 2000 }
 
 const LABEL_KEYS = ['capacity', 'arch', 'compute', 'cpu', 'memory'] as const satisfies readonly Dimension[]
 const ASSUME_KEYS = [
@@ -111,12 +111,12 @@ export async function whatifCommand(argv: readonly string[], io: Io): Promise<nu
   const question = await read(values, io)
   const threads = [new Thread(), new Thread()] as const
   try {
-    const recorded = await readFiles(positionals, threads, io)
-    if (recorded.arrivals.length === 0) {
+    const blocks = await readFiles(positionals, threads, io)
+    const { recorded, today, changed } = await play(blocks, question, threads, io)
+    if (!today || !changed) {
       const why = recorded.deliveries === 0 ? 'no delivery' : 'no queued job'
       throw new TornadeError('input-unreadable', `${positionals.join(', ')}: there is ${why} in it`)
     }
-    const [today, changed] = await play(recorded, question, threads, io)
     io.stdout(
       values.json
         ? `${JSON.stringify(documentOf(positionals, recorded, question, today, changed), null, 2)}\n`
@@ -202,7 +202,7 @@ function pathOf(key: string): string[] {
   const found = all.map(setting => matched(setting, key)).find(path => path !== null)
   if (found) return found
   const known = [...LABEL_KEYS, ...ASSUME_KEYS.map(name => `assume.${name}`), ...all]
-  const near = nearest(key, known) ?? known.find(name => name.endsWith(`.${key}`))
+  const near = known.find(name => name.endsWith(`.${key}`)) ?? nearest(key, known)
   const advice = near ? `did you mean ${near}?` : 'see tornade whatif --help and docs/operating.md'
   throw new TornadeError('usage', `--set ${clean(key)}: there is no such setting; ${advice}`)
 }
@@ -313,11 +313,11 @@ class Thread {
 }
 
 async function play(
-  { arrivals }: RecordedJobs,
+  blocks: readonly Uint8Array[],
   { today, changed, labels, only, assumptions }: Question,
   threads: readonly [Thread, Thread],
   io: Io,
-): Promise<[WhatIfReport, WhatIfReport]> {
+) {
   const shares = [0, 0]
   const show = (index: number) => (share: number) => {
     shares[index] = share
@@ -325,13 +325,15 @@ async function play(
   }
   const everybody: Only = { repository: null, workflow: null }
   const worlds = [
-    { arrivals, assumptions, config: today, changes: [], only: everybody },
-    { arrivals, assumptions, config: changed, changes: labels, only },
+    { assumptions, config: today, changes: [], only: everybody },
+    { assumptions, config: changed, changes: labels, only },
   ]
-  const answers = await Promise.all(
-    worlds.map((world, index) => threads[index]!.order<'play'>({ kind: 'play', world }, [], show(index))),
+  const [one, other] = await Promise.all(
+    worlds.map((world, index) =>
+      threads[index]!.order<'play'>({ kind: 'play', blocks, world }, [], show(index)),
+    ),
   )
-  return answers.map(({ report }) => report) as [WhatIfReport, WhatIfReport]
+  return { recorded: one!.recorded, today: one!.report, changed: other!.report }
 }
 
 /** For an eye on a terminal. */
@@ -348,7 +350,7 @@ async function readFiles(
   paths: readonly string[],
   threads: readonly Thread[],
   io: Io,
-): Promise<RecordedJobs> {
+): Promise<readonly Uint8Array[]> {
   const files = (await Promise.all(paths.map(path => filesOf(path, io)))).flat()
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0)
   const reading = new Reading(threads)
@@ -359,7 +361,7 @@ async function readFiles(
       if (total > 0) bar(io, 'reading', Math.min(1, done / total))
     })
   }
-  return joined(await reading.end())
+  return reading.end()
 }
 
 interface InputFile {
@@ -397,7 +399,7 @@ const GZIP = [0x1f, 0x8b]
 /** Cuts files into blocks of whole lines, which the threads read in turn. */
 class Reading {
   readonly #threads: readonly { readonly thread: Thread; last: Promise<void> }[]
-  readonly #facts: Facts[] = []
+  readonly #facts: Uint8Array[] = []
   /** Blocks that were read, to be filled again. */
   readonly #free: Uint8Array[] = []
   #blocks = 0
@@ -427,7 +429,7 @@ class Reading {
     else if (size > 0) this.#document(Buffer.concat(parts), name)
   }
 
-  async end(): Promise<readonly Facts[]> {
+  async end(): Promise<readonly Uint8Array[]> {
     await Promise.all(this.#threads.map(({ last }) => last))
     return this.#facts
   }
@@ -457,7 +459,7 @@ class Reading {
   #document(bytes: Buffer, name: string): void {
     try {
       const value: unknown = JSON.parse(bytes.toString('utf8'))
-      this.#facts[this.#blocks++] = readValues(Array.isArray(value) ? value : [value])
+      this.#facts[this.#blocks++] = packed(readValues(Array.isArray(value) ? value : [value]))
     } catch (error) {
       throw new TornadeError(
         'input-unreadable',
@@ -524,7 +526,7 @@ function unreadable(name: string, error: unknown): TornadeError {
 
 function documentOf(
   files: readonly string[],
-  { arrivals: _, ...recorded }: RecordedJobs,
+  recorded: Recorded,
   { set, only, assumptions }: Question,
   today: WhatIfReport,
   changed: WhatIfReport,
@@ -534,13 +536,12 @@ function documentOf(
 
 /** A table of at most 80 columns, and what it rests on. */
 function describe(
-  recorded: RecordedJobs,
+  recorded: Recorded,
   question: Question,
   today: WhatIfReport,
   changed: WhatIfReport,
 ): string {
-  const { arrivals, deliveries } = recorded
-  const days = (arrivals.at(-1)!.at - arrivals[0]!.at) / 86_400_000
+  const { deliveries, days } = recorded
   const both = [today, changed] as const
   const rows = [
     row(['', 'today', 'changed', 'difference']),
@@ -604,7 +605,7 @@ function causes(prefix: string, [today, changed]: readonly Readonly<Record<strin
 }
 
 function notes(
-  { withoutLength, withoutStart, others, unreadable, firstUnreadable }: RecordedJobs,
+  { withoutLength, withoutStart, others, unreadable, firstUnreadable }: Recorded,
   { assumptions, labels }: Question,
   today: WhatIfReport,
   changed: WhatIfReport,
@@ -669,7 +670,7 @@ function onlyWords({ repository, workflow }: Only): string {
   return said ? ` (what jobs ask for: only ${said})` : ''
 }
 
-const WIDTHS = [38, 13, 13, WIDTH - 38 - 13 - 13] as const
+const WIDTHS = [32, 13, 13, WIDTH - 32 - 13 - 13] as const
 
 function amounts(
   name: string,

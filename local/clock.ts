@@ -19,11 +19,23 @@ export interface LocalClock extends Clock {
   track<T>(work: Promise<T>): Promise<T>
 }
 
-interface Entry {
+class Entry implements Timer {
   readonly time: number
   readonly order: number
   run: () => void | Promise<void>
-  cancelled: boolean
+  cancelled = false
+
+  constructor(time: number, order: number, run: () => void | Promise<void>) {
+    this.time = time
+    this.order = order
+    this.run = run
+  }
+
+  cancel(): void {
+    this.cancelled = true
+    // What it held on to may go now; the entry itself goes when its time comes.
+    this.run = nothing
+  }
 }
 
 /** A stepped clock that can be set going live. */
@@ -57,16 +69,10 @@ export class SteppedClock implements LocalClock {
   }
 
   at(time: number, run: () => void | Promise<void>): Timer {
-    const entry: Entry = { time: Math.max(time, this.now()), order: this.#order++, run, cancelled: false }
+    const entry = new Entry(Math.max(time, this.now()), this.#order++, run)
     push(this.#heap, entry)
     if (this.#live && this.#heap[0] === entry) this.#arm()
-    return {
-      cancel: () => {
-        entry.cancelled = true
-        // What it held on to may go now; the entry itself goes when its time comes.
-        entry.run = nothing
-      },
-    }
+    return entry
   }
 
   after(milliseconds: number, run: () => void | Promise<void>): Timer {
@@ -119,7 +125,7 @@ export class SteppedClock implements LocalClock {
 
   #fire(entry: Entry): void {
     try {
-      Promise.resolve(entry.run()).catch(this.#onError)
+      entry.run()?.catch(this.#onError)
     } catch (error) {
       this.#onError(error)
     }

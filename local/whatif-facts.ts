@@ -2,6 +2,7 @@
  * What `whatif` needs of recorded deliveries, out of files of gigabytes: a block of JSON lines in, a few hundred bytes for
  * each job out. Two deliveries tell of a job: the first its labels and times, the last how it went.
  */
+import { deserialize, serialize } from 'node:v8'
 import type { JobScript } from './github.ts'
 import { readContents, scriptOf } from './recordings.ts'
 import type { Arrival, ArrivalPayload } from './whatif-world.ts'
@@ -175,6 +176,18 @@ function picked(from: Readonly<Record<string, unknown>> | null | undefined, name
 
 /** Start of the clock for recordings without any time. */
 const NO_TIME = Date.UTC(2026, 0, 1)
+
+/** Facts for other threads, which share the bytes. */
+export function packed(facts: Facts): Uint8Array {
+  const bytes = serialize(facts)
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length))
+  shared.set(bytes)
+  return shared
+}
+
+export function unpacked(bytes: Uint8Array): Facts {
+  return deserialize(bytes) as Facts
+}
 
 /** Puts blocks together, in the order of the file. */
 export function joined(blocks: readonly Facts[]): RecordedJobs {

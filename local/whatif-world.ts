@@ -51,6 +51,8 @@ export interface LeanWorldOptions {
   readonly wiring: Wiring
   /** In the order of their times. */
   readonly arrivals: readonly Arrival[]
+  /** What is delivered instead; asked for when its time has come. */
+  readonly change?: (arrival: Arrival) => Arrival
   /** Seconds of a job whose length nobody recorded. */
   readonly jobSeconds?: readonly [number, number]
   readonly startSeconds?: (shape: RunnerShape) => number | null
@@ -99,6 +101,7 @@ class LeanWorld {
   readonly #github: GitHubDouble
   readonly #compute: LocalCompute
   readonly #ledger: LocalLedger
+  readonly #tickets: LocalTickets
   readonly #queues: Readonly<Record<QueueName, LeanQueue>>
   readonly #ports: Ports
   /** By key of the job, as its first delivery told of it: later ones repeat it. */
@@ -128,6 +131,7 @@ class LeanWorld {
       ),
     })
     const tickets = new LocalTickets(clock)
+    this.#tickets = tickets
     const { fate, startSeconds } = options
     this.#compute = new LocalCompute({
       clock,
@@ -195,7 +199,8 @@ class LeanWorld {
   // In and out
 
   /** What the webhook does with a delivery that is signed and JSON (functions/webhook.ts). */
-  async #deliver({ payload, run, script }: Arrival): Promise<void> {
+  async #deliver(arrival: Arrival): Promise<void> {
+    const { payload, run, script } = this.#options.change?.(arrival) ?? arrival
     const { owners, marker } = this.#options.config
     const rules = { marker, owners: owners && new Set(Object.values(owners)) }
     const reading = readDelivery('workflow_job', payload, this.#clock.now(), rules)
@@ -334,6 +339,7 @@ class LeanWorld {
     this.#doneRunners.take(before, name => {
       const runner = this.#ledger.forgetRunner(name)
       this.#compute.forget(name)
+      if (runner?.ticketKey) void this.#tickets.remove(runner.ticketKey)
       if (runner) onRunner(runner)
       return true
     })

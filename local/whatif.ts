@@ -112,7 +112,7 @@ const HOUR_MS = 3_600_000
 export async function whatIf(options: WhatIfOptions): Promise<WhatIfReport> {
   const { config, wiring, assumptions, onProgress } = options
   const rewriter = new Rewriter(options)
-  const arrivals = options.arrivals.map(arrival => rewriter.arrival(arrival))
+  const { arrivals } = options
   const count = new Count()
   const { jobSeconds, spotReclaimsPerHour } = assumptions
   const intakes: Intake[] = []
@@ -124,6 +124,7 @@ export async function whatIf(options: WhatIfOptions): Promise<WhatIfReport> {
         config,
         wiring,
         arrivals: part,
+        ...(options.changes.length > 0 ? { change: arrival => rewriter.arrival(arrival) } : {}),
         ...(jobSeconds === null ? {} : { jobSeconds: [jobSeconds, jobSeconds] }),
         startSeconds: shape => startSecondsOf(shape, assumptions),
         ...(spotReclaimsPerHour > 0
