@@ -15,6 +15,8 @@ export interface Facts {
   readonly deliveries: number
   /** Deliveries of other events, or without a job. */
   readonly others: number
+  /** Of the latest delivery whose time is known; in-progress ones do not count. */
+  readonly latest: number
   /** Lines, or values. */
   readonly length: number
   /** Of them no deliveries; the first one, counted from 1 within the block. */
@@ -31,6 +33,8 @@ export type RecordedArrival = Omit<Arrival, 'at' | 'script'> & {
 export interface RecordedJobs {
   /** In the order of their times. */
   readonly arrivals: readonly Arrival[]
+  /** Of the last delivery of all. */
+  readonly end: number
   readonly deliveries: number
   readonly others: number
   readonly unreadable: number
@@ -79,6 +83,7 @@ class FactReader {
   readonly #arrivals: RecordedArrival[] = []
   readonly #endings: { key: string; script: JobScript }[] = []
   readonly #texts = new Map<string, unknown>()
+  #latest = 0
   length = 0
   #deliveries = 0
   #others = 0
@@ -91,6 +96,7 @@ class FactReader {
       endings: this.#endings,
       deliveries: this.#deliveries,
       others: this.#others,
+      latest: this.#latest,
       length: this.length,
       unreadable: this.#unreadable,
       firstUnreadable: this.#firstUnreadable,
@@ -117,6 +123,7 @@ class FactReader {
     }
     this.#deliveries++
     const { event, job, json, at, run } = contents
+    this.#latest = Math.max(this.#latest, at ?? 0)
     if (event !== 'workflow_job' || !job || !json) this.#others++
     else if (job.action === 'completed') this.#endings.push({ key: job.key, script: scriptOf(job) })
     else if (job.action === 'queued' || job.action === 'waiting')
@@ -206,6 +213,7 @@ export function joined(blocks: readonly Facts[]): RecordedJobs {
   const sum = (count: (facts: Facts) => number) => blocks.reduce((total, facts) => total + count(facts), 0)
   return {
     arrivals: arrivals.sort((a, b) => a.at - b.at),
+    end: blocks.reduce((end, { latest }) => Math.max(end, latest), arrivals.at(-1)?.at ?? 0),
     deliveries: sum(({ deliveries }) => deliveries),
     others: sum(({ others }) => others),
     unreadable: sum(({ unreadable }) => unreadable),

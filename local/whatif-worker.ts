@@ -14,10 +14,10 @@ export type WhatIfOrder =
       readonly kind: 'play'
       /** Packed facts, in the order of the files. */
       readonly blocks: readonly Uint8Array[]
-      readonly world: Omit<WhatIfOptions, 'wiring' | 'onProgress' | 'arrivals'>
+      readonly world: Omit<WhatIfOptions, 'wiring' | 'onProgress' | 'arrivals' | 'end'>
     }
 /** `days`: from the first arrival to the last. */
-export type Recorded = Omit<RecordedJobs, 'arrivals'> & { readonly days: number }
+export type Recorded = Omit<RecordedJobs, 'arrivals' | 'end'> & { readonly days: number }
 export type WhatIfAnswer =
   | { readonly kind: 'read'; readonly index: number; readonly facts: Uint8Array; readonly block: Uint8Array }
   | { readonly kind: 'progress'; readonly share: number }
@@ -38,7 +38,7 @@ parentPort!.on('message', async (order: WhatIfOrder) => {
     return
   }
   const { world, blocks } = order
-  const { arrivals, ...counts } = joined(blocks.map(unpacked))
+  const { arrivals, end, ...counts } = joined(blocks.map(unpacked))
   const days = ((arrivals.at(-1)?.at ?? 0) - (arrivals[0]?.at ?? 0)) / DAY_MS
   const recorded = { ...counts, days }
   if (arrivals.length === 0) {
@@ -50,6 +50,7 @@ parentPort!.on('message', async (order: WhatIfOrder) => {
   const report = await whatIf({
     ...world,
     arrivals,
+    end,
     wiring,
     onProgress: share => {
       if (performance.now() - told < PROGRESS_MS) return

@@ -51,6 +51,8 @@ export interface LeanWorldOptions {
   readonly wiring: Wiring
   /** In the order of their times. */
   readonly arrivals: readonly Arrival[]
+  /** When the last delivery of the recording came, which may be no arrival. */
+  readonly end?: number
   /** What is delivered instead; asked for when its time has come. */
   readonly change?: (arrival: Arrival) => Arrival
   /** Seconds of a job whose length nobody recorded. */
@@ -191,7 +193,8 @@ class LeanWorld {
       this.#clock.after(TIDY_MS, tidy)
     }
     this.#clock.after(TIDY_MS, tidy)
-    await this.#clock.run(arrivals.at(-1)!.at + LONGEST_MS, () => over)
+    const last = Math.max(arrivals.at(-1)!.at, this.#options.end ?? 0)
+    await this.#clock.run(last + LONGEST_MS, () => over)
     for (const job of await everything(this.#ledger.jobs)) onJob(job)
     for (const runner of await everything(this.#ledger.runners)) onRunner(runner)
   }
@@ -270,8 +273,8 @@ class LeanWorld {
   #swept = false
 
   /**
-   * Shows a sweep, at its first look and nowhere else, a gate at which GitHub is being left alone, and that it has
-   * looked for orphans just now: so it asks GitHub for nothing.
+   * Shows a sweep, at its first look and nowhere else, a gate at which GitHub is being left alone: so it asks GitHub for
+   * nothing.
    */
   #calm(): Ledger {
     const { ledger } = this.#ports
@@ -285,10 +288,6 @@ class LeanWorld {
           const gate = await ledger.gate.get()
           return first ? { ...gate, pauses: { ...gate.pauses, github: Number.MAX_SAFE_INTEGER } } : gate
         },
-      },
-      sweep: {
-        put: memory => ledger.sweep.put(memory),
-        get: async () => ({ ...(await ledger.sweep.get()), orphansAt: this.#clock.now() }),
       },
     }
   }

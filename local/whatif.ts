@@ -53,6 +53,8 @@ export interface WhatIfOptions {
   readonly config: Config
   readonly wiring: Wiring
   readonly arrivals: readonly Arrival[]
+  /** When the last delivery of the recording came. */
+  readonly end?: number
   readonly changes: readonly LabelChange[]
   readonly only: Only
   readonly assumptions: Assumptions
@@ -124,6 +126,7 @@ export async function whatIf(options: WhatIfOptions): Promise<WhatIfReport> {
         config,
         wiring,
         arrivals: part,
+        ...(options.end !== undefined && part.at(-1) === arrivals.at(-1) ? { end: options.end } : {}),
         ...(options.changes.length > 0 ? { change: arrival => rewriter.arrival(arrival) } : {}),
         ...(jobSeconds === null ? {} : { jobSeconds: [jobSeconds, jobSeconds] }),
         startSeconds: shape => startSecondsOf(shape, assumptions),

@@ -1,0 +1,84 @@
+/** The lean world of `whatif` against the whole system: the same jobs must cost and wait the same, to the micro-dollar. */
+import { describe, expect, test, vi } from 'vitest'
+import { deliveriesOf, month } from '../bench/month.ts'
+import { type Config, DEFAULT_CONFIG } from '../functions/config.ts'
+import { totals } from '../functions/core/reports.ts'
+import type { Job, Runner } from '../functions/core/types.ts'
+import { jobView, ranOn } from '../functions/core/views.ts'
+import { SILENT } from '../local/log.ts'
+import { Dice } from '../local/random.ts'
+import { readRecordings } from '../local/recordings.ts'
+import { replay } from '../local/replay.ts'
+import { joined, readBlock } from '../local/whatif-facts.ts'
+import { playLean } from '../local/whatif-world.ts'
+import { readWiring } from '../local/wiring.ts'
+
+vi.setConfig({ testTimeout: 120_000 })
+
+const ROOT = new URL('..', import.meta.url).pathname
+const wiring = await readWiring(ROOT, 'local', DEFAULT_CONFIG.region)
+const limits = DEFAULT_CONFIG.limits
+const HOLES = 0.03
+
+/** Settings under which jobs wait, are refused, take each other's runners, or find one that stands by. */
+const SETTINGS: Readonly<Record<string, Partial<Config>>> = {
+  'the defaults': {},
+  'few runners': { limits: { ...limits, runners: 6, perRepository: 3 } },
+  'few starts in an hour': { limits: { ...limits, startsPerHour: 4 } },
+  'a spend cap': { spend: { monthlyMicroUsd: 2_000_000, dailyMicroUsd: 900_000, onCap: 'block' } },
+  'small sizes': { limits: { ...limits, cpu: 2 }, labelMistakes: 'report' },
+  'a pool': {
+    pools: [{ labels: ['tornade'], repository: 'acme/shop-api', size: 2, schedule: null }],
+    runner: { lifeMinutes: 360, idleMinutes: 10 },
+  },
+  priorities: { limits: { ...limits, runners: 5 }, priority: { 'acme/shop-web': 10, 'acme/pay-api': -5 } },
+}
+
+describe.each(Object.entries(SETTINGS))('under %s', (name, settings) => {
+  test.each([1, 2])('recording %i costs, waits and is refused as in the whole system', async seed => {
+    const config = { ...DEFAULT_CONFIG, ...settings }
+    const file = recording(seed + name.length * 100)
+    const expected = await replay(
+      readRecordings(file, 'recording', () => {}),
+      { config, secret: 's', log: SILENT },
+    )
+    const jobs: Job[] = []
+    const runners: Runner[] = []
+    const { arrivals, end } = joined([readBlock(file)])
+    const intake = await playLean({
+      config,
+      wiring,
+      arrivals,
+      end,
+      onJob: job => jobs.push(job),
+      onRunner: runner => runners.push(runner),
+    })
+    expect(intake).toMatchObject({ rejected: 0, dead: 0 })
+    const byName = new Map(runners.map(runner => [runner.name, runner]))
+    expect(runners).toHaveLength(byName.size)
+    const views = jobs.map(job => jobView(job, byName.get(ranOn(job) ?? ''), { final: true }))
+    const byKey = (views: readonly { jobId: number; attempt: number }[]) =>
+      views.toSorted((a, b) => a.jobId - b.jobId || a.attempt - b.attempt)
+    expect(byKey(views)).toEqual(byKey(expected.jobs))
+    expect(totals(jobs, runners)).toEqual(expected.totals)
+    expect(expected.totals.costUsd).toBeGreaterThan(0)
+  })
+})
+
+/** Some hundred jobs of a few hours, with doubled deliveries, and without some that were lost. */
+function recording(seed: number): Buffer {
+  const dice = new Dice(seed, 'recording')
+  const jobs = month({ jobs: dice.whole(60, 220), days: 1, seed })
+  // Some are public, whose runs are looked at before a launch.
+  const some = jobs.map(job => ({
+    ...job,
+    repository: { ...job.repository, private: job.repository.id % 3 > 0 },
+  }))
+  const lines = [...deliveriesOf(some)].flatMap(delivery => {
+    const line = JSON.stringify(delivery)
+    const isQueued = delivery.request.payload.action === 'queued'
+    if (!isQueued && dice.chance(HOLES)) return []
+    return isQueued && dice.chance(HOLES) ? [line, line] : [line]
+  })
+  return Buffer.from(`${lines.join('\n')}\n`)
+}
