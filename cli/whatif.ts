@@ -37,7 +37,7 @@ reads, a folder of it, - for standard input; .gz is unpacked.
 
   --set KEY=VALUE  a setting of tornade.yml by its path, with a value in YAML:
                      limits.runners=50   spend.monthlyUsd=200   spend=null
-                     'pools=[{runsOn: tornade/arm64, repository: acme/app, size: 2}]'
+                     'pools=[{runsOn: tornade, repository: acme/app, size: 2}]'
                    or what jobs ask for:
                      capacity=spot|spot-only|on-demand   arch=x64|arm64
                      compute=fargate|codebuild   cpu=4   memory=8gb

@@ -206,7 +206,7 @@ class Rewriter {
     const known = this.#known.get(key) ?? this.#rewrite(job.labels, String(repository.full_name))
     this.#known.set(key, known)
     if (known.why !== null) this.left[known.why] = (this.left[known.why] ?? 0) + 1
-    if (known.labels === job.labels) return arrival
+    if (!known.changed) return arrival
     this.jobs++
     const durationMs =
       script.durationMs === undefined ? {} : { durationMs: Math.round(script.durationMs * known.factor) }
@@ -223,17 +223,23 @@ class Rewriter {
     const before = readLabels(labels, rules)
     const changed = rewritten(labels, changes, rules)
     const after = readLabels(changed, rules)
-    const same = { labels, factor: 1, why: null }
+    const same = { changed: false, labels, factor: 1, why: null }
     // What cannot be served as it is stays as it is, and so does what is not ours.
     if (before.outcome !== 'spec') return same
     if (after.outcome !== 'spec') return { ...same, why: whyNot(after) }
     return sameSpec(before.spec, after.spec)
       ? same
-      : { labels: changed, factor: factorOf(before.spec, after.spec, assumptions), why: null }
+      : {
+          changed: true,
+          labels: changed,
+          factor: factorOf(before.spec, after.spec, assumptions),
+          why: null,
+        }
   }
 }
 
 interface Rewritten {
+  readonly changed: boolean
   readonly labels: readonly string[]
   /** Of how long the job takes. */
   readonly factor: number
