@@ -42,11 +42,11 @@ reads, a folder of it, - for standard input; .gz is unpacked.
                      capacity=spot|spot-only|on-demand   arch=x64|arm64
                      compute=fargate|codebuild   cpu=4   memory=8gb
                    or an assumption, which holds in both worlds:
-                     assume.arm64Speed=1          arm64 over x64
-                     assume.cpuScaling=0          1: twice the vCPU, half the time
-                     assume.spotReclaimsPerHour=0 of a Spot runner
-                     assume.jobSeconds=120        where no length was recorded
-                     assume.startSeconds.onDemand=30 (.spot, .codebuild)
+                     assume.arm64Speed=1       arm64 over x64
+                     assume.cpuScaling=0       1: half as long on twice the vCPU
+                     assume.spotReclaimsPerHour=0
+                     assume.jobSeconds=120     where no length was recorded
+                     assume.startSeconds.onDemand=30   (.spot, .codebuild)
   --only KEY=NAME  only jobs of repository=o/r or workflow=NAME ask for other
                    things; settings hold for all
   --config FILE    tornade.yml of today (default: ./tornade.yml if there is one)

@@ -77,14 +77,16 @@ describe.each(Object.entries(SETTINGS))('under %s', (name, [settings, happens]) 
   })
 })
 
+const SHOP = { id: 8000, name: 'acme/shop-api', private: true }
+
 /** Some hundred jobs of a few hours, with doubled deliveries, and without some that were lost. */
 function recording(seed: number): Buffer {
   const dice = new Dice(seed, 'recording')
   const jobs = month({ jobs: dice.whole(60, 220), days: 1, seed })
-  // Some are public, whose runs are looked at before a launch.
-  const some = jobs.map(job => ({
+  // Some are public, whose runs are looked at before a launch; and many are of one repository, where jobs meet.
+  const some = jobs.map((job, index) => ({
     ...job,
-    repository: { ...job.repository, private: job.repository.id % 3 > 0 },
+    repository: index % 4 === 0 ? { ...job.repository, ...SHOP } : { ...job.repository, private: index % 3 > 0 },
   }))
   const lines = [...deliveriesOf(some)].flatMap(delivery => {
     const line = JSON.stringify(delivery)
