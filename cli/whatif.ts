@@ -13,7 +13,7 @@ import { TornadeError } from '../functions/core/errors.ts'
 import { nearest } from '../functions/core/labels/nearest.ts'
 import { type Dimension, ROWS } from '../functions/core/labels/rows.ts'
 import { DEFAULT_RULES } from '../functions/core/labels.ts'
-import { PRICES_AS_OF } from '../functions/core/prices.ts'
+import { priceAge, stalePrices } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import {
   ASSUMPTIONS,
@@ -162,7 +162,10 @@ async function read(
   const { config: changed, warnings: more } = settings
     ? parseConfig(String(document), `${shown} with --set`)
     : { config: today, warnings: [] }
-  for (const warning of new Set([...warnings, ...more])) io.stderr(`${warning}\n`)
+  const stale = [today, changed]
+    .map(({ region }) => stalePrices(region, Date.now()))
+    .filter(one => one !== null)
+  for (const warning of new Set([...warnings, ...more, ...stale])) io.stderr(`${warning}\n`)
   return { today, changed, labels, only: onlyOf(only), assumptions, set }
 }
 
@@ -531,7 +534,16 @@ function documentOf(
   today: WhatIfReport,
   changed: WhatIfReport,
 ) {
-  return { files, recorded, set, only, assumptions, pricesAsOf: PRICES_AS_OF, today, changed }
+  return {
+    files,
+    recorded,
+    set,
+    only,
+    assumptions,
+    pricesCheckedOn: priceAge(Date.now()).checkedOn,
+    today,
+    changed,
+  }
 }
 
 /** A table of at most 80 columns, and what it rests on. */
@@ -657,7 +669,7 @@ function notes(
       ? [`Of ${unknown} runners the price is unknown and counts as 0: the cost is too low (docs/costs.md).`]
       : []),
     ...(estimates > 0 ? [`Of up to ${estimates} runners the price is an estimate.`] : []),
-    `Prices of ${PRICES_AS_OF}; what was recorded was not read from the bill.`,
+    `Prices were last checked on ${priceAge(Date.now()).checkedOn} (docs/costs.md).`,
   ]
 }
 

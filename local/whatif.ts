@@ -72,7 +72,7 @@ export interface WhatIfReport {
     readonly jobsUsd: number
     readonly startupUsd: number
     readonly idleUsd: number
-    /** Of it: what jobs cost that Spot ended, and runners that were started twice. */
+    /** Of it: what runners cost that were taken from their jobs, or started by mistake. */
     readonly wastedUsd: number
     /** The same runners on demand. */
     readonly onDemandUsd: number
@@ -320,20 +320,17 @@ class Count {
       add(this.#refusals, refused.code)
     } else this.#jobs[jobState(job) === 'cancelled' ? 'cancelled' : 'completed']++
     if (started) this.#waited.push(Math.max(0, (started.at - readySince(job)) / 1000))
-    if (lostTo) {
-      this.#jobs.lostToSpot++
-      this.#wasted += cost?.microUsd ?? 0
-    }
+    if (lostTo) this.#jobs.lostToSpot++
     this.#githubHosted += Math.round(cost?.githubHostedMicroUsd ?? 0)
   }
 
-  runner({ launch, cost, wasted = {} }: Runner): void {
-    for (const microUsd of Object.values(wasted)) this.#wasted += microUsd
+  runner({ launch, cost }: Runner): void {
     if (launch) this.#runners[kindOf(launch.shape)]++
     if (!cost) return
     this.#own += cost.jobMicroUsd
     this.#startup += cost.startupMicroUsd
     this.#idle += cost.idleMicroUsd
+    this.#wasted += cost.wastedMicroUsd ?? 0
     this.#onDemand += cost.onDemandMicroUsd
     if (cost.basis !== 'published') this.#prices[cost.basis]++
   }

@@ -86,7 +86,8 @@ function recording(seed: number): Buffer {
   // Some are public, whose runs are looked at before a launch; and many are of one repository, where jobs meet.
   const some = jobs.map((job, index) => ({
     ...job,
-    repository: index % 4 === 0 ? { ...job.repository, ...SHOP } : { ...job.repository, private: index % 3 > 0 },
+    repository:
+      index % 4 === 0 ? { ...job.repository, ...SHOP } : { ...job.repository, private: index % 3 > 0 },
   }))
   const lines = [...deliveriesOf(some)].flatMap(delivery => {
     const line = JSON.stringify(delivery)
