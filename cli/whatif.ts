@@ -62,7 +62,7 @@ const CHUNK_BYTES = 2 ** 20
 /** What is no JSON lines is read as a whole. */
 const LONGEST_DOCUMENT = 400 * 2 ** 20
 /** Few of the objects of a world live long; a larger nursery only takes memory. */
-const WORKER_LIMITS = { maxYoungGenerationSizeMb: 24, maxOldGenerationSizeMb: 2000 }
+const WORKER_LIMITS = { maxYoungGenerationSizeMb: 48, maxOldGenerationSizeMb: 2000 }
 
 const LABEL_KEYS = ['capacity', 'arch', 'compute', 'cpu', 'memory'] as const satisfies readonly Dimension[]
 const ASSUME_KEYS = [

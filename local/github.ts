@@ -124,7 +124,7 @@ export class GitHubDouble implements GitHub {
     this.#clock = options.clock
     this.#lastJobId = options.lastJobId ?? 40_000_000_000
     this.#webhooks = new Webhooks(options.clock, options.secret, options.deliver)
-    this.#runners = new Registrations(options.clock, options.secret)
+    this.#runners = new Registrations(options.clock, options.tell ? null : options.secret)
     this.#dispatch = new Dispatch(options.clock, this.#runners, {
       started: (record, runner) => this.#start(record, runner),
       ended: (record, conclusion) => this.#complete(record, conclusion),

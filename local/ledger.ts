@@ -122,7 +122,8 @@ class Items<T extends { readonly version: number }> {
   readonly #isOpen: (item: T) => boolean
   readonly #repository: (item: T) => number | null
   readonly #items = new Map<string, T>()
-  readonly #order: string[] = []
+  #order: string[] = []
+  #forgotten = 0
   readonly #open = new Set<string>()
   readonly #openByRepository = new Map<number, Set<string>>()
   readonly #endedAt: (item: T) => number | null
@@ -159,7 +160,7 @@ class Items<T extends { readonly version: number }> {
     return [...(this.#endedByHour.get(hour) ?? [])].map(key => this.#items.get(key)!)
   }
 
-  /** Its place in the order stays empty. */
+  /** Places in the order stay empty until they are many; whoever pages meanwhile begins anew. */
   forget(key: string): T | undefined {
     const item = this.#items.get(key)
     if (!item) return undefined
@@ -169,6 +170,10 @@ class Items<T extends { readonly version: number }> {
     const hour = hourOf(this.#endedAt(item))
     if (hour !== null) this.#endedByHour.get(hour)?.delete(key)
     if (repository !== null) this.#openByRepository.get(repository)?.delete(key)
+    if (++this.#forgotten > this.#order.length / 2) {
+      this.#order = this.#order.filter(known => this.#items.has(known))
+      this.#forgotten = 0
+    }
     return item
   }
 
