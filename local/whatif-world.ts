@@ -1,8 +1,8 @@
 /**
  * A month in a minute: the deployed decisions (launch, lifecycle and sweep, unchanged) around the same doubles of GitHub,
  * ECS and CodeBuild, in the same stepped time as `World` (world.ts), without what makes that one slow. Nothing is signed,
- * written as JSON or parsed again; what is over is counted and forgotten; and the sweep does not ask GitHub for lost
- * news, because none is lost here. Times are those of `World` to the millisecond: test/whatif-world.test.ts holds the
+ * written as JSON or parsed again; what is over is counted and forgotten; and the sweep rolls nothing up, and does not ask
+ * GitHub for lost news, because none is lost here. Times are those of `World` to the millisecond: test/whatif-world.test.ts holds the
  * two against each other.
  */
 import type { Config } from '../functions/config.ts'
@@ -10,6 +10,7 @@ import { readAwsEvent } from '../functions/core/aws-events.ts'
 import { readDelivery } from '../functions/core/delivery.ts'
 import { guardPolicy } from '../functions/core/guard.ts'
 import { isFinal, jobState } from '../functions/core/lifecycle.ts'
+import { PASSES_MS } from '../functions/core/rollup-passes.ts'
 import type { Job, JobEvent, JobRequest, Runner, RunnerShape } from '../functions/core/types.ts'
 import type { Invocation, QueueRecord } from '../functions/lambda.ts'
 import { launch } from '../functions/launch.ts'
@@ -273,8 +274,8 @@ class LeanWorld {
   #swept = false
 
   /**
-   * Shows a sweep, at its first look and nowhere else, a gate at which GitHub is being left alone: so it asks GitHub for
-   * nothing.
+   * Shows a sweep, at its first look and nowhere else, a gate at which GitHub is being left alone, so that it asks GitHub for
+   * nothing; and that all is rolled up, which nobody here reads.
    */
   #calm(): Ledger {
     const { ledger } = this.#ports
@@ -287,6 +288,13 @@ class LeanWorld {
           this.#swept = false
           const gate = await ledger.gate.get()
           return first ? { ...gate, pauses: { ...gate.pauses, github: Number.MAX_SAFE_INTEGER } } : gate
+        },
+      },
+      sweep: {
+        put: memory => ledger.sweep.put(memory),
+        get: async () => {
+          const lookedAt = this.#clock.now()
+          return { ...(await ledger.sweep.get()), rollups: { lookedAt, done: PASSES_MS.map(() => lookedAt) } }
         },
       },
     }
@@ -307,6 +315,7 @@ class LeanWorld {
     return {
       jobs: this.#ledger.jobs,
       reruns: this.#ledger.reruns,
+      rollups: this.#ledger.rollups,
       gate: this.#ledger.gate,
       sweep: this.#ledger.sweep,
       runners: {
