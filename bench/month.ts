@@ -256,7 +256,13 @@ function itemsOf(facts: MonthJob, queued: Job, spec: Spec): { job: Job; runner: 
     job:
       startedAt === null
         ? null
-        : { key: request.key, startedAt, completedAt, publicRepository: !request.repository.private },
+        : {
+            key: request.key,
+            startedAt,
+            completedAt,
+            conclusion,
+            publicRepository: !request.repository.private,
+          },
     deregisteredAt: startedAt === null ? completedAt : null,
     stopRequestedAt: startedAt === null ? completedAt : null,
     cleanedAt: stoppedAt + SECOND_MS,

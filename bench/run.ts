@@ -1,14 +1,16 @@
-/** `npm run bench -- [replay] [functions] [gate] [dashboard]`: measures, prints tables, and exits with 1 when a budget is broken. */
+/** `npm run bench -- [replay] [functions] [gate] [dashboard] [whatif]`: measures, prints tables, and exits with 1 when a budget is broken. */
 import { dashboardBench } from './dashboard.ts'
 import { functions } from './functions.ts'
 import { gate } from './gate.ts'
 import { replay } from './replay.ts'
+import { whatif } from './whatif.ts'
 
 const PARTS: Readonly<Record<string, () => Promise<boolean>>> = {
   functions,
   replay,
   gate,
   dashboard: dashboardBench,
+  whatif,
 }
 
 const asked = process.argv.slice(2)

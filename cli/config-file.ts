@@ -187,6 +187,23 @@ const file = z.strictObject({
     .optional(),
 })
 
+/** Paths of all settings; `*` stands for a name that the operator gives. */
+export function settingPaths(): string[] {
+  return pathsOf(file, '')
+}
+
+function pathsOf(type: z.core.$ZodType, path: string): string[] {
+  if (type instanceof z.ZodOptional || type instanceof z.ZodDefault)
+    return pathsOf((type as z.ZodOptional).unwrap(), path)
+  if (type instanceof z.ZodPipe) return pathsOf(type.in, path)
+  const below = (name: string, inner: z.core.$ZodType) =>
+    pathsOf(inner, path === '' ? name : `${path}.${name}`)
+  if (type instanceof z.ZodRecord) return [path, ...below('*', type.valueType)]
+  if (!(type instanceof z.ZodObject)) return [path]
+  const own = Object.entries(type.shape as Record<string, z.core.$ZodType>)
+  return [...(path === '' ? [] : [path]), ...own.flatMap(([name, inner]) => below(name, inner))]
+}
+
 /** Names and values of the file are part of what is said of it. */
 const FAULT_LIMIT = 300
 

@@ -23,6 +23,14 @@ const COMMANDS: Readonly<Record<string, { readonly about: string; readonly load:
       about: 'say what runners cost, by repository, workflow, compute, day or role',
       load: async () => (await import('./costs.ts')).costs,
     },
+    record: {
+      about: "write GitHub's log of deliveries to a file, for replay and whatif",
+      load: async () => (await import('./record.ts')).recordCommand,
+    },
+    whatif: {
+      about: 'play recorded deliveries under other settings, beside today',
+      load: async () => (await import('./whatif.ts')).whatifCommand,
+    },
     soak: {
       about: 'play seeded days with faults and check what tornade promises',
       load: async () => (await import('./soak.ts')).soakCommand,

@@ -52,6 +52,8 @@ export interface ComputeOptions {
   readonly faults?: ComputeFaults
   /** What the guard of its runner is told; nothing but this repository without a role, where nothing is said. */
   readonly policy?: (request: StartRequest) => GuardPolicy
+  /** Seconds from the request until a runner is up, where that is to be the same for all of a kind; null is the usual. */
+  readonly startSeconds?: (shape: RunnerShape) => number | null
   /** Called when the steps of a job begin with a role. */
   readonly onRoleUse?: (use: RoleUse) => void
 }
@@ -75,6 +77,9 @@ const CODEBUILD = {
   pull: [2_000, 6_000],
   stop: [500, 2_000],
 } as const satisfies Record<string, Span>
+
+/** Of a start whose length is given. */
+const SHARE = { provision: 0.6, pull: 0.4, stop: 0 } as const
 
 const TICKET_MS = 180_000
 /** How long ECS describes a task that has stopped. */
@@ -140,6 +145,15 @@ export class LocalCompute implements Compute, RunnerLog {
   /** Those that were started for a runner; more than one is one too many. */
   tasksOf(runner: string): readonly TaskView[] {
     return this.#byRunner.get(runner) ?? []
+  }
+
+  /** Forgets the tasks of a runner that have stopped; its tokens are new again. */
+  forget(runner: string): void {
+    for (const task of this.#byRunner.get(runner) ?? []) {
+      this.#byToken.delete(task.request.token)
+      this.#byProviderId.delete(task.providerId)
+    }
+    this.#byRunner.delete(runner)
   }
 
   async start(request: StartRequest): Promise<StartOutcome> {
@@ -316,9 +330,11 @@ export class LocalCompute implements Compute, RunnerLog {
   }
 
   #after(task: Task, step: keyof typeof FARGATE, work: () => void): void {
-    const spans = task.request.shape.compute === 'fargate' ? FARGATE : CODEBUILD
-    const duration = between(spans[step], `${task.request.token} ${step}`) / this.#options.speed
-    this.#options.clock.after(duration, work)
+    const { shape, token } = task.request
+    const spans = shape.compute === 'fargate' ? FARGATE : CODEBUILD
+    const seconds = step === 'stop' ? null : (this.#options.startSeconds?.(shape) ?? null)
+    const usual = seconds === null ? between(spans[step], `${token} ${step}`) : seconds * 1000 * SHARE[step]
+    this.#options.clock.after(usual / this.#options.speed, work)
   }
 
   #emit(task: Task): void {
@@ -432,13 +448,14 @@ function iso(time: number): string {
 
 /** As CodeBuild writes times: "Sep 1, 2017 4:12:29 PM", in UTC. */
 function buildTime(time: number): string {
-  const parts = new Date(time).toLocaleString('en-US', {
-    dateStyle: 'medium',
-    timeStyle: 'medium',
-    timeZone: 'UTC',
-  })
-  return parts.replaceAll('\u202f', ' ')
+  return BUILD_TIME.format(time).replaceAll('\u202f', ' ')
 }
+
+const BUILD_TIME = new Intl.DateTimeFormat('en-US', {
+  dateStyle: 'medium',
+  timeStyle: 'medium',
+  timeZone: 'UTC',
+})
 
 function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex')

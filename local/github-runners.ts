@@ -68,13 +68,14 @@ const OFFLINE_MS = 24 * 60 * 60_000
 
 export class Registrations<Job> {
   readonly #clock: LocalClock
-  readonly #secret: string
+  readonly #secret: string | null
   readonly #byId = new Map<number, Registration<Job>>()
   readonly #byName = new Map<string, Registration<Job>>()
   readonly #byConfig = new Map<string, Registration<Job>>()
   #lastId = 0
 
-  constructor(clock: LocalClock, secret: string) {
+  /** @param secret null where nobody looks into a JIT config: it is then a mere name */
+  constructor(clock: LocalClock, secret: string | null) {
     this.#clock = clock
     this.#secret = secret
   }
@@ -140,6 +141,7 @@ export class Registrations<Job> {
 
   /** The shape of the real one, base64 of files in base64; what would be an RSA key is a keyed hash of the id. */
   #encode(id: number, name: string, repository: string): string {
+    if (this.#secret === null) return `${id} ${name}`
     const key = createHmac('sha256', this.#secret).update(`runner ${id} ${name}`).digest('base64url')
     const settings = { AgentId: id, AgentName: name, PoolId: 1, WorkFolder: '_work', Ephemeral: true }
     return base64({

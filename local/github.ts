@@ -40,7 +40,7 @@ import {
   viewOf,
 } from './github-jobs.ts'
 import { Registrations, type RunnerProgram, type RunnerSession, type RunnerView } from './github-runners.ts'
-import { type Delivery, Webhooks } from './github-webhooks.ts'
+import { type Delivery, type News, Webhooks } from './github-webhooks.ts'
 import { type Conclusion, type Envelope, envelopeOf, type WorkflowJobAction } from './payloads.ts'
 
 export type {
@@ -65,6 +65,10 @@ export interface GitHubDoubleOptions {
   readonly speed: number
   /** Length of a job without a recording, seconds: [least, most], hashed from its id. */
   readonly jobSeconds: readonly [number, number]
+  /** Jobs that it makes itself have greater ids; those of a recording may come later. */
+  readonly lastJobId?: number
+  /** Is told what there would be a delivery of, and no payload is made. */
+  readonly tell?: (news: News) => void
 }
 
 export interface CheckRun {
@@ -113,13 +117,14 @@ export class GitHubDouble implements GitHub {
   /** The envelope that the last adopted delivery of a repository had: most of them are alike. */
   readonly #envelopes = new Map<number, { readonly text: string; readonly envelope: Envelope }>()
   #openJobs = 0
-  #lastJobId = 40_000_000_000
+  #lastJobId: number
 
   constructor(options: GitHubDoubleOptions) {
     this.#options = options
     this.#clock = options.clock
+    this.#lastJobId = options.lastJobId ?? 40_000_000_000
     this.#webhooks = new Webhooks(options.clock, options.secret, options.deliver)
-    this.#runners = new Registrations(options.clock, options.secret)
+    this.#runners = new Registrations(options.clock, options.tell ? null : options.secret)
     this.#dispatch = new Dispatch(options.clock, this.#runners, {
       started: (record, runner) => this.#start(record, runner),
       ended: (record, conclusion) => this.#complete(record, conclusion),
@@ -148,6 +153,30 @@ export class GitHubDouble implements GitHub {
     if (!adopted) return false
     const record = this.#jobs.get(jobKey(adopted.job)) ?? this.#take(adopted, run)
     if (record.phase === 'waiting' && adopted.status === 'queued') this.#dispatch.enqueue(record)
+    return true
+  }
+
+  /** Like `adopt`, for who has read the payload and needs none made from it. */
+  know(job: DoubleJob, createdAt: number): void {
+    const record =
+      this.#jobs.get(jobKey(job)) ?? this.#remember(job, createdAt, { envelope: envelopeOf(job) })
+    if (record.phase === 'waiting' && !job.gate) this.#dispatch.enqueue(record)
+  }
+
+  /**
+   * Forgets a job of a run that has ended: nobody will ask for it again.
+   * @returns false where that is not so
+   */
+  forget(key: string): boolean {
+    const record = this.#jobs.get(key)
+    if (!record) return true
+    const { jobId, runId } = record.job
+    const run = this.#runOf(record.job)
+    if (run.open.size > 0) return false
+    this.#jobs.delete(key)
+    if (this.#latest.get(jobId) === record) this.#latest.delete(jobId)
+    run.jobs.splice(run.jobs.indexOf(record), 1)
+    if (run.jobs.length === 0) this.#runs.delete(runId)
     return true
   }
 
@@ -465,7 +494,9 @@ export class GitHubDouble implements GitHub {
   }
 
   #tell(record: JobRecord, action: WorkflowJobAction): void {
-    this.#webhooks.send({ action, job: record.job, moment: momentOf(record), ...record.source! })
+    const news = { action, job: record.job, moment: momentOf(record), ...record.source! }
+    if (this.#options.tell) this.#options.tell(news)
+    else this.#webhooks.send(news)
   }
 }
 

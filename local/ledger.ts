@@ -41,6 +41,15 @@ export class LocalLedger implements Ledger {
     this.#onJob = onJob
   }
 
+  /** Forgets an item, as the deployed one does when its time is over; answers what it was. */
+  forgetJob(key: string): Job | undefined {
+    return this.#jobs.forget(key)
+  }
+
+  forgetRunner(name: string): Runner | undefined {
+    return this.#runners.forget(name)
+  }
+
   readonly jobs: Ledger['jobs'] = {
     get: async key => this.#jobs.get(key),
     put: async job => {
@@ -118,7 +127,8 @@ class Items<T extends { readonly version: number }> {
   readonly #isOpen: (item: T) => boolean
   readonly #repository: (item: T) => number | null
   readonly #items = new Map<string, T>()
-  readonly #order: string[] = []
+  #order: string[] = []
+  #forgotten = 0
   readonly #open = new Set<string>()
   readonly #openByRepository = new Map<number, Set<string>>()
   readonly #endedAt: (item: T) => number | null
@@ -155,6 +165,23 @@ class Items<T extends { readonly version: number }> {
     return [...(this.#endedByHour.get(hour) ?? [])].map(key => this.#items.get(key)!)
   }
 
+  /** Places in the order stay empty until they are many; whoever pages meanwhile begins anew. */
+  forget(key: string): T | undefined {
+    const item = this.#items.get(key)
+    if (!item) return undefined
+    const repository = this.#repository(item)
+    this.#items.delete(key)
+    this.#open.delete(key)
+    const hour = hourOf(this.#endedAt(item))
+    if (hour !== null) this.#endedByHour.get(hour)?.delete(key)
+    if (repository !== null) this.#openByRepository.get(repository)?.delete(key)
+    if (++this.#forgotten > this.#order.length / 2) {
+      this.#order = this.#order.filter(known => this.#items.has(known))
+      this.#forgotten = 0
+    }
+    return item
+  }
+
   *open(repositoryId: number | undefined): Generator<T> {
     const keys = repositoryId === undefined ? this.#open : (this.#openByRepository.get(repositoryId) ?? [])
     for (const key of keys) yield this.#items.get(key)!
@@ -168,8 +195,8 @@ class Items<T extends { readonly version: number }> {
     const items: T[] = []
     let index = Math.min(cursor === undefined ? this.#order.length : Number(cursor), this.#order.length)
     while (items.length < limit && index > 0) {
-      const item = this.#items.get(this.#order[--index]!)!
-      if (wanted(item)) items.push(item)
+      const item = this.#items.get(this.#order[--index]!)
+      if (item && wanted(item)) items.push(item)
     }
     return { items, next: index > 0 ? String(index) : null }
   }

@@ -94,7 +94,8 @@ export function scriptsOf(recordings: readonly Recording[]): Map<string, JobScri
   return scripts
 }
 
-function scriptOf({ ranOn, startedAt, completedAt, conclusion: recorded }: RecordedJob): JobScript {
+/** What a `completed` delivery says of how its job went. */
+export function scriptOf({ ranOn, startedAt, completedAt, conclusion: recorded }: RecordedJob): JobScript {
   const conclusion = CONCLUSIONS.find(one => one === recorded) satisfies Conclusion | undefined
   const end = completedAt === null ? {} : { cancelAt: completedAt }
   if (!ranOn) return conclusion === 'cancelled' ? end : {}
@@ -114,29 +115,58 @@ function read(
     onFault(new TornadeError('input-unreadable', `${source}: a delivery is a JSON object`))
     return []
   }
-  const request = asObject(outer.request) ?? outer
-  const wrapped = asObject(request.headers) !== null && 'payload' in request
+  const { request, wrapped, payload } = unwrapped(outer)
   const headers = wrapped ? textHeaders(request.headers) : {}
-  const payload = wrapped ? request.payload : outer
   const body = wrapped ? bodyOf(payload) : (bytes ?? bodyOf(payload))
-  const json = typeof payload === 'string' ? asObject(parseText(payload)) : asObject(payload)
   const recordedId = asText(outer.guid) ?? headers['x-github-delivery']
+  const { json: _, ...contents } = contentsOf(outer, headers)
   return [
     {
       source,
       id: recordedId ?? `local-${source}`,
       hasId: recordedId !== undefined,
-      event: asText(outer.event) ?? headers['x-github-event'] ?? inferEvent(json),
       headers,
       body,
-      at:
-        time(outer.delivered_at) ??
-        time(asObject(json?.workflow_job)?.created_at) ??
-        time(asObject(json?.workflow_job)?.started_at),
-      job: jobOf(json),
-      run: runOf(asObject(outer.run)),
+      ...contents,
     },
   ]
+}
+
+function unwrapped(outer: Record<string, unknown>) {
+  const request = asObject(outer.request) ?? outer
+  const wrapped = asObject(request.headers) !== null && 'payload' in request
+  return { request, wrapped, payload: wrapped ? request.payload : outer }
+}
+
+/** What a delivery tells, without its bytes. */
+export interface RecordedContents extends Pick<Recording, 'event' | 'at' | 'job' | 'run'> {
+  /** The parsed payload; null where it is none. */
+  readonly json: Readonly<Record<string, unknown>> | null
+}
+
+/** Reads one delivery in any of the forms, for who needs neither its bytes nor its headers; null for what is none. */
+export function readContents(value: unknown): RecordedContents | null {
+  const outer = asObject(value)
+  return outer && contentsOf(outer)
+}
+
+function contentsOf(
+  outer: Record<string, unknown>,
+  known?: Readonly<Record<string, string>>,
+): RecordedContents {
+  const { request, wrapped, payload } = unwrapped(outer)
+  const json = typeof payload === 'string' ? asObject(parseText(payload)) : asObject(payload)
+  const headers = () => known ?? (wrapped ? textHeaders(request.headers) : {})
+  return {
+    json,
+    event: asText(outer.event) ?? headers()['x-github-event'] ?? inferEvent(json),
+    at:
+      time(outer.delivered_at) ??
+      time(asObject(json?.workflow_job)?.created_at) ??
+      time(asObject(json?.workflow_job)?.started_at),
+    job: jobOf(json),
+    run: runOf(asObject(outer.run)),
+  }
 }
 
 function bodyOf(payload: unknown): Uint8Array {

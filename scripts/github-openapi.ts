@@ -15,6 +15,7 @@ const OPERATIONS = [
   'apps/create-installation-access-token',
   'apps/get-repo-installation',
   'apps/list-webhook-deliveries',
+  'apps/get-webhook-delivery',
   'apps/redeliver-webhook-delivery',
   'actions/generate-runner-jitconfig-for-repo',
   'actions/list-self-hosted-runners-for-repo',

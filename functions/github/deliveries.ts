@@ -1,15 +1,58 @@
-/** Webhook deliveries that did not arrive, and asking for them again. Only the App itself may do this. */
+/** GitHub's log of the App's webhook deliveries, and asking for one again. Only the App itself may do this. */
 import type { FailedDelivery } from '../ports.ts'
 import type { Client } from './client.ts'
 import { GitHubError, notUnderstood } from './errors.ts'
 
-export async function listFailedDeliveries(
+/** An attempt to deliver, whatever came of it. */
+export type LoggedDelivery = FailedDelivery
+
+export interface DeliveryPage {
+  readonly deliveries: readonly LoggedDelivery[]
+  readonly next: string | null
+}
+
+export function listFailedDeliveries(
   request: Client,
   jwt: string,
   cursor: string | null,
-): Promise<{ readonly deliveries: readonly FailedDelivery[]; readonly next: string | null }> {
+): Promise<DeliveryPage> {
+  return list(request, jwt, cursor, { status: 'failure' })
+}
+
+/** All attempts, newest first; `cursor` is `next` of the page before. */
+export function listDeliveries(request: Client, jwt: string, cursor: string | null): Promise<DeliveryPage> {
+  return list(request, jwt, cursor, {})
+}
+
+/** What was sent with an attempt; null where it is not kept any more. Integers beyond 2^53 are BigInts. */
+export async function getDelivery(
+  request: Client,
+  jwt: string,
+  id: string,
+): Promise<{ readonly headers: Readonly<Record<string, unknown>>; readonly payload: unknown } | null> {
+  const operation = 'GET /app/hook/deliveries/{delivery_id}'
+  try {
+    const { data } = await request(operation, {
+      delivery_id: id as unknown as number,
+      headers: { authorization: `bearer ${jwt}` },
+    })
+    const { headers, payload } = data?.request ?? {}
+    if (!payload) throw notUnderstood(operation)
+    return { headers: headers ?? {}, payload }
+  } catch (error) {
+    if (error instanceof GitHubError && (error.status === 404 || error.status === 422)) return null
+    throw error
+  }
+}
+
+async function list(
+  request: Client,
+  jwt: string,
+  cursor: string | null,
+  which: { readonly status?: 'failure' },
+): Promise<DeliveryPage> {
   const { data, headers } = await request('GET /app/hook/deliveries', {
-    status: 'failure',
+    ...which,
     per_page: 100,
     ...(cursor === null ? {} : { cursor }),
     headers: { authorization: `bearer ${jwt}` },

@@ -131,6 +131,10 @@ export interface ServerDelivery {
   readonly deliveredAt: number
   readonly statusCode: number
   readonly action: string
+  /** workflow_job where nothing is said. */
+  readonly event?: string
+  /** What was sent; without it the log does not keep it any more. */
+  readonly request?: { readonly headers: Readonly<Record<string, string>>; readonly payload: unknown }
 }
 
 const ALL: Readonly<Record<string, string>> = {
@@ -148,6 +152,7 @@ const RIGHTS: Readonly<
   'apps/create-installation-access-token': 'app',
   'apps/get-repo-installation': 'app',
   'apps/list-webhook-deliveries': 'app',
+  'apps/get-webhook-delivery': 'app',
   'apps/redeliver-webhook-delivery': 'app',
   'actions/generate-runner-jitconfig-for-repo': ['administration', 'write'],
   'actions/list-self-hosted-runners-for-repo': ['administration', 'read'],
@@ -487,23 +492,14 @@ export class GitHubServer {
       const from = query.cursor === undefined ? 0 : Number(query.cursor.replace('v1_', ''))
       const size = Number(query.per_page ?? 30)
       const next = `<${this.url}/app/hook/deliveries?per_page=${size}&cursor=v1_${from + size}>; rel="next"`
-      const items = failures
-        .slice(from, from + size)
-        .map(({ id, guid, deliveredAt, statusCode, action }) => ({
-          id: BigInt(id),
-          guid,
-          delivered_at: iso(deliveredAt),
-          redelivery: false,
-          duration: 0.03,
-          status: statusCode >= 400 ? 'Bad Gateway' : 'OK',
-          status_code: statusCode,
-          event: 'workflow_job',
-          action,
-          installation_id: this.installations[0]?.id ?? null,
-          repository_id: this.installations[0]?.repositories[0]?.id ?? null,
-          throttled_at: null,
-        }))
+      const items = failures.slice(from, from + size).map(delivery => this.#logged(delivery))
       return { status: 200, body: items, headers: from + size < failures.length ? { link: next } : {} }
+    },
+    'apps/get-webhook-delivery': ({ params }) => {
+      const delivery = this.deliveries.find(({ id }) => id === params.delivery_id)
+      if (!delivery?.request) return notFound()
+      const response = { headers: {}, payload: null }
+      return { status: 200, body: { ...this.#logged(delivery), request: delivery.request, response } }
     },
     'apps/redeliver-webhook-delivery': ({ params }) => {
       const delivery = this.deliveries.find(({ id }) => id === params.delivery_id)
@@ -530,6 +526,23 @@ export class GitHubServer {
         })),
       }
     },
+  }
+
+  #logged({ id, guid, deliveredAt, statusCode, action, event = 'workflow_job' }: ServerDelivery) {
+    return {
+      id: BigInt(id),
+      guid,
+      delivered_at: iso(deliveredAt),
+      redelivery: false,
+      duration: 0.03,
+      status: statusCode >= 400 ? 'Bad Gateway' : 'OK',
+      status_code: statusCode,
+      event,
+      action,
+      installation_id: this.installations[0]?.id ?? null,
+      repository_id: this.installations[0]?.repositories[0]?.id ?? null,
+      throttled_at: null,
+    }
   }
 
   readonly #orgOperations: Readonly<Record<string, (incoming: Incoming, org: string) => Reply>> = {
