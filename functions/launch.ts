@@ -20,7 +20,14 @@ import {
   stepBack,
 } from './core/admission.ts'
 import { backOffMs } from './core/backoff.ts'
-import { type Breakers, type CapacityReport, isBeyondQuota, isOverQuota, report } from './core/breaker.ts'
+import {
+  type Breakers,
+  type CapacityReport,
+  isBeyondQuota,
+  isDoubtful,
+  isOverQuota,
+  report,
+} from './core/breaker.ts'
 import { type Candidate, claim, claimOf, launchOf, queue, waitedFor, wants } from './core/claim.ts'
 import { pauseAskedFor } from './core/errors.ts'
 import { readLabels } from './core/labels.ts'
@@ -273,6 +280,9 @@ export function launch(
     former: Runner | undefined,
     message: RelaunchMessage,
   ): Promise<boolean> {
+    // One that never came up could be given nothing; what GitHub has of it goes with its stop (lifecycle.ts).
+    if (former && former.stoppedAt !== null && former.startedAt === null && lostForCapacity(former))
+      return true
     const news = await askGitHub(ports, job)
     if (news && news.kind !== 'queued') {
       // Its delivery is late, or was lost.
@@ -393,7 +403,12 @@ export function launch(
     const pool = poolFor(config.pools, asked.request.repository.name, asked.request.labels, now)
     const candidate: Candidate = pool ? { ...asked, standby: standbyMinutes(pool, now) } : asked
     const { order, kinds, until, words } = await placesFor(ports, config, candidate, capacity)
-    const where: Where = { order, kinds, report: news => aftermath.reports.push(news) }
+    const where: Where = {
+      order,
+      kinds,
+      report: news => aftermath.reports.push(news),
+      isDoubtful: shape => isDoubtful(capacity.breakers, shape, now),
+    }
     if (candidate.cause === 'pool') return startStandby(candidate, where, aftermath)
     let claimed: ReturnType<typeof claim> | undefined
     // Without a kind nothing is written where there is no job yet, and so nobody would say that there is one.
@@ -488,6 +503,7 @@ export function launch(
         return drop(runner, true, aftermath)
       }
       case 'unknown':
+      case 'held':
         aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
         return
       case 'paused':

@@ -344,7 +344,7 @@ export function lifecycle(
     const runner = (await update(ledger.runners, event.runner, take))!
     if (runner.job && runner.stop && isReclaim(runner.stop))
       await noteLoss(ports, config, runner.job.key, runner)
-    if (runner.stoppedAt === null) return
+    if (runner.stoppedAt === null) return armHeld(runner)
     if (runner.launch === null) {
       metrics.count('RunnersUnknown')
       const { providerId } = event
@@ -361,6 +361,13 @@ export function lifecycle(
     for (const key of new Set([runner.for, jobKeyOf(runner.name)])) {
       if (key !== null) await recover(key, runner.name, 'retry')
     }
+  }
+
+  /** One that was not registered before it came up has done so. */
+  async function armHeld({ heldUntil, startedAt, registration, launch }: Runner): Promise<void> {
+    if (heldUntil == null || startedAt === null || registration !== null || !launch) return
+    const resume: LaunchMessage = { kind: 'resume', jobKey: launch.jobKey }
+    await queue.send('launch', [{ body: resume }])
   }
 
   /** Its launch was interrupted before it was written down, or will be in a moment; the claim says what was started. */
@@ -406,12 +413,22 @@ export function lifecycle(
   /** What a runner that ran nothing leaves behind. Whatever fails here, or comes too early, the sweep asks for again. */
   async function cleanUp(runner: Runner): Promise<void> {
     if (runner.cleanedAt !== null) return
+    const { name, registration, deregisteredAt, stoppedAt } = runner
     if (runner.ticketKey) await tickets.remove(runner.ticketKey)
-    if ((await deregister(ports, runner)) === 'busy' || (await isBeingArmed(runner.name))) return
+    // Once it was written down nobody asks for another one; only its ticket may still be on its way.
+    const isOff = registration !== null && deregisteredAt !== null && deregisteredAt >= stoppedAt!
+    if (!isOff && (await deregister(ports, runner)) === 'busy') return
+    const isArming = await isBeingArmed(name)
+    if (isArming && (isOff || registration === null)) return
+    const now = clock.now()
     await update(
       ledger.runners,
-      runner.name,
-      current => current && { ...current, cleanedAt: current.cleanedAt ?? clock.now() },
+      name,
+      current =>
+        current && {
+          ...current,
+          ...(isArming ? { deregisteredAt: now } : { cleanedAt: current.cleanedAt ?? now }),
+        },
     )
   }
 

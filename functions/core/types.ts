@@ -281,6 +281,11 @@ export interface Runner {
   readonly providerId: string | null
   /** Key under which this runner, and nobody else, may take its ticket. */
   readonly ticketKey: string | null
+  /**
+   * GitHub is not asked for it before it has come up, or before this time: its kind of capacity may have none. Once it was
+   * asked for by that time, null; absent where it never waited.
+   */
+  readonly heldUntil?: number | null
   /** Start of the image pull (Fargate) or of the build (CodeBuild): from here on it is billed. */
   readonly pullStartedAt: number | null
   readonly startedAt: number | null
