@@ -51,7 +51,7 @@ import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
 import type { Compute, LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { placeRequest, refillGate } from './refill.ts'
-import { type RefuseCode, refuse } from './refuse.ts'
+import { type RefuseCode, refuse, tellRefusals } from './refuse.ts'
 import { deregister } from './registration.ts'
 import { rerunOf } from './rerun.ts'
 import { standbyCandidate, standbyClaim } from './standby.ts'
@@ -194,6 +194,9 @@ export function launch(
   async function prepare(message: LaunchMessage): Promise<Prepared | null> {
     switch (message.kind) {
       case 'wake':
+        return null
+      case 'refusal':
+        await tellRefusals(ports, message.request)
         return null
       case 'standby':
         return standbyCandidate(config, message, clock.now())

@@ -18,7 +18,7 @@ export function withLatency(clock: LocalClock, ports: Ports): Ports {
 
 function slowLedger(
   clock: LocalClock,
-  { jobs, runners, reruns, rollups, gate, sweep, notices }: Ledger,
+  { jobs, runners, reruns, rollups, refusals, gate, sweep, notices }: Ledger,
 ): Ledger {
   const slowly = <T extends object>(store: T) => slow(clock, store, LATENCY.ledger)
   return {
@@ -26,6 +26,7 @@ function slowLedger(
     runners: slowly(runners),
     reruns: slowly(reruns),
     rollups: slowly(rollups),
+    refusals: slowly(refusals),
     gate: slowly(gate),
     sweep: slowly(sweep),
     notices: slowly(notices),

@@ -132,9 +132,9 @@ export class Promises {
           if (answer.outcome === 'created') await this.#checkRegistrations(name)
           return answer
         },
-        reportRefusal: async (scope, check) => {
+        reportRefusal: async (scope, check, known) => {
           this.#search(check, 'a check run')
-          await github.reportRefusal(scope, check)
+          return github.reportRefusal(scope, check, known)
         },
       }),
       compute: proxy(compute, {
@@ -257,7 +257,7 @@ export class Promises {
       if (!isFinal(job)) this.#break('final', `job ${job.key} is not final: ${jobState(job)}`)
       if (job.deferred) this.#break('final', `job ${job.key} is final and deferred`)
       if (job.refused && !this.#isExplained(job))
-        this.#break('final', `job ${job.key} is refused without a word`)
+        this.#break('final', `job ${job.key} is refused without a word, or with two`)
     }
   }
 
@@ -277,10 +277,15 @@ export class Promises {
       this.#break('final', `job ${key} succeeded and is known as refused`)
   }
 
+  /** One check run of its run and attempt names it; a name that has to be escaped is anyone's guess. */
   #isExplained({ request }: Job): boolean {
-    return this.#attached.github.checks.some(
-      ({ repository, headSha }) => repository === request.repository.name && headSha === request.headSha,
+    const { repository, runId, attempt, headSha, name } = request
+    const own = this.#attached.github.checks.filter(
+      check => check.repository === repository.name && check.externalId === `tornade:${runId}:${attempt}`,
     )
+    const [check] = own
+    const isNamed = !/^[\w ]+$/.test(name) || check?.summary.includes(name)
+    return own.length === 1 && check!.headSha === headSha && isNamed === true
   }
 
   // one-runner

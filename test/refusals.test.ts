@@ -11,6 +11,7 @@ import {
   jobs,
   leftovers,
   MINUTE,
+  proxy,
   repository,
   runners,
   SECOND,
@@ -49,7 +50,10 @@ async function isToldOnce(s: Stack, code: string): Promise<void> {
   expect(all.map(one => one.completed?.conclusion)).toEqual(['cancelled', 'cancelled', 'cancelled'])
   const own = all.filter(one => one.refused)
   expect(own.length).toBeGreaterThan(0)
-  for (const one of own) expect(one.refused).toMatchObject({ code })
+  for (const one of own) {
+    expect(one.refused).toMatchObject({ code })
+    expect(s.world.github.checks[0]!.summary).toContain(`\`${one.request.name}\``)
+  }
   expect(s.world.metrics.get('JobsRefused')).toBe(own.length)
   expect(await runners(s.world)).toEqual([])
   expect(await leftovers(s)).toEqual([])
@@ -119,6 +123,76 @@ describe.each(REASONS)('for its %s', (code, told) => {
         })
         await isToldOnce(s, code)
       }
+  })
+})
+
+describe('a run with jobs that cannot be served for reasons of their own', () => {
+  const LABELS = ['5cpu', 'amr64', 'role:nobody']
+  const seen = (s: Stack) => s.world.github.checks.map(({ title, summary }) => ({ title, summary }))
+  /** @param gap from one delivery to the next, so that each is handled before the next comes */
+  async function played(gap: number, options: StackOptions = {}): Promise<Stack> {
+    const s = await stack({ ...options, config: { labelMistakes: 'report', ...options.config } })
+    for (const [index, label] of LABELS.entries())
+      s.world.clock.after(1 + index * gap, () =>
+        s.world.github.queue(
+          job(1 + index, { runId: 5, headSha: 'c'.repeat(40), labels: ['tornade', label] }),
+        ),
+      )
+    await s.world.clock.run(START + 30 * MINUTE)
+    return s
+  }
+
+  it.each([0, SECOND, MINUTE])('has all of them in one check run, %i ms apart', async gap => {
+    const s = await played(gap)
+    expect(seen(s)).toHaveLength(1)
+    const [{ title, summary }] = seen(s) as [{ title: string; summary: string }]
+    expect(title).toBe('tornade cannot run 3 jobs')
+    for (const text of ['`job 1`', '`5cpu`', '`job 2`', '`amr64`', '`job 3`', '`role:nobody`'])
+      expect(summary).toContain(text)
+  })
+
+  it('has all of them where whoever was telling of them died', async () => {
+    for (const after of [false, true]) {
+      let died = false
+      const s = await played(0, {
+        wrapPorts: ports => ({
+          ...ports,
+          github: proxy(ports.github, {
+            reportRefusal: async (...parameters) => {
+              if (died) return ports.github.reportRefusal(...parameters)
+              died = true
+              if (after) await ports.github.reportRefusal(...parameters)
+              return new Promise<never>(() => {})
+            },
+          }),
+        }),
+      })
+      expect(died).toBe(true)
+      expect(seen(s)).toHaveLength(1)
+      for (const id of [1, 2, 3]) expect(seen(s)[0]!.summary).toContain(`\`job ${id}\``)
+    }
+  })
+
+  it('asks GitHub for as many writes as there are looks, not as there are jobs, when they come at once', async () => {
+    let writes = 0
+    const s = await stack({
+      config: { labelMistakes: 'report' },
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          reportRefusal: async (...parameters) => {
+            writes++
+            return ports.github.reportRefusal(...parameters)
+          },
+        }),
+      }),
+    })
+    for (let id = 1; id <= 100; id++)
+      s.world.github.queue(job(id, { runId: 5, headSha: 'c'.repeat(40), labels: ['tornade', '5cpu'] }))
+    await s.world.clock.run(START + 30 * MINUTE)
+    expect((await jobs(s.world)).filter(one => one.refused)).toHaveLength(100)
+    expect(writes).toBeLessThan(20)
+    expect(seen(s)).toMatchObject([{ title: 'tornade cannot run 100 jobs' }])
   })
 })
 
