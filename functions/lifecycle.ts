@@ -135,7 +135,11 @@ export function lifecycle(
       const applied = applyToJob(current, event)
       return runner ? withCost({ ...applied, runner: runner.name }, runner) : applied
     })
-    if (runner?.cost) await pay(runner)
+    if (runner?.cost) {
+      await pay(runner)
+      if (runner.cleanedAt === null && runner.stoppedAt !== null)
+        await update(ledger.runners, runner.name, current => current && withCleaning(current, clock.now()))
+    }
     if (event.kind === 'completed' && !before?.completed) metrics.count('JobsCompleted')
     if (
       event.kind === 'completed' &&
@@ -175,11 +179,12 @@ export function lifecycle(
   ): Promise<Runner | undefined> {
     const name = runnerOf(ref.name, config.marker)
     if (name === null) return undefined
-    const bound = await update(ledger.runners, name, current =>
-      current && isRunner(current, ref, event.request.repository.id)
-        ? withCleaning(applyJobToRunner(current, event), clock.now())
-        : current,
-    )
+    const bound = await update(ledger.runners, name, current => {
+      if (!current || !isRunner(current, ref, event.request.repository.id)) return current
+      const taken = applyJobToRunner(current, event)
+      // It stays open until its job has paid what it costs now, so that the sweep finds it should that not come to pass.
+      return isSameBill(current, taken) ? taken : { ...taken, cleanedAt: null }
+    })
     if (bound?.job?.key === event.request.key) return bound
     log.warn('a runner named like one of ours took a job', { runner: ref.name, job: event.request.key })
     return undefined
@@ -418,6 +423,7 @@ export function lifecycle(
     // Once it was written down nobody asks for another one; only its ticket may still be on its way.
     const isOff = registration !== null && deregisteredAt !== null && deregisteredAt >= stoppedAt!
     if (!isOff && (await deregister(ports, runner)) === 'busy') return
+    if (runner.job) await pay(runner)
     const isArming = await isBeingArmed(name)
     if (isArming && (isOff || registration === null)) return
     const now = clock.now()
