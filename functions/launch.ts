@@ -534,17 +534,16 @@ export function launch(
     const isQuota = why === 'no-capacity' && isOverQuota(breakers, order, candidate.spec.arch)
     const reason = isQuota ? 'quota' : why
     const deferred = await defer(candidate, { reason, message, notBefore })
-    const vain = deferred && isQuota ? await whyInVain(candidate, deferred, order, breakers) : null
+    if (!deferred) return forgoPlace(candidate.runner, already, aftermath)
+    const vain = isQuota ? await whyInVain(candidate, deferred, order, breakers) : null
     if (vain !== null) {
       const label = candidate.request.labels.join(', ')
-      await giveUp(candidate.request, 'quota', [
-        { label, message: `${message.replace(/[.\s]*$/, '.')} ${vain}`, suggestion: null },
-      ])
+      const words = `${message.replace(/[.\s]*$/, '.')} ${vain}`
+      await giveUp(candidate.request, 'quota', [{ label, message: words, suggestion: null }])
+      return forgoPlace(candidate.runner, already, aftermath)
     }
-    if (deferred && vain === null) {
-      aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
-      aftermath.messages.push(wakeAt(notBefore))
-    } else await forgoPlace(candidate.runner, already, aftermath)
+    aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
+    aftermath.messages.push(wakeAt(notBefore))
   }
 
   /** Why a job that a quota keeps waiting waits no longer; null while it may help. */
