@@ -50,9 +50,10 @@ const OVERTIME_MINUTES = 5
 const SKEW_MS = 10 * SECOND
 /**
  * What a job may be outlived by: where the delivery of its end is lost and its runner hangs, GitHub is asked about a job that
- * runs each 10 minutes; then come the sweep that stops the runner, and SIGTERM to SIGKILL.
+ * runs each 10 minutes, and where its lists are two minutes behind two minutes later again; then come the sweep that stops
+ * the runner, and SIGTERM to SIGKILL.
  */
-const OUTLIVED_MS = 15 * MINUTE
+const OUTLIVED_MS = 18 * MINUTE
 /** GitHub's own limit: 900 points a minute, of which a JIT config costs 5. */
 const JIT_CONFIGS_PER_MINUTE = 180
 
