@@ -117,6 +117,7 @@ const SHOWN_BY: Readonly<Record<string, readonly string[]>> = {
   'change the image of the runners': [
     'and not from %s, even if somebody made it an administrator',
     'builds and tests, pushes, and then pins what it pushed',
+    'have a task definition for each image and architecture of tornade.yml, pinned, and else as the draft',
   ],
   'be reached from outside': ['lets nobody in'],
   'live on': [
