@@ -1,9 +1,10 @@
 /** A job that cannot be served is told so where its author looks, and stands as refused in the ledger. */
+import { askGitHub } from './ask.ts'
 import type { Config } from './config.ts'
 import type { RefuseCode } from './core/errors.ts'
 import { isFinal, newJob } from './core/lifecycle.ts'
 import { isUntold, refusalReport, refusalsKey, withRefused } from './core/refusal.ts'
-import type { JobRequest, Problem, RunRefusals } from './core/types.ts'
+import type { Job, JobRequest, Problem, RunRefusals } from './core/types.ts'
 import type { LaunchMessage, Ports } from './ports.ts'
 import { update } from './update.ts'
 
@@ -28,6 +29,7 @@ export async function refuse(
   const known = await ledger.jobs.get(request.key)
   // One that runs is served, whatever a late delivery of it would have been told.
   if (known && (isFinal(known) || known.started !== null)) return
+  if (known?.claim && (await isServed(ports, known))) return
   const scope = { repository: request.repository, installationId: request.installationId }
   await tellRefusals(ports, request, problems)
   if (code !== 'labels' || config.labelMistakes === 'cancel') await github.cancelRun(scope, request.runId)
@@ -52,6 +54,14 @@ export async function refuse(
     code,
     labels: problems.map(p => p.label),
   })
+}
+
+/** A runner may have taken the job meanwhile, and the delivery that says so be late. */
+async function isServed(ports: RefusePorts, job: Job): Promise<boolean> {
+  const news = await askGitHub(ports, job)
+  if (!news || news.kind === 'queued') return false
+  await ports.queue.send('events', [{ body: news }])
+  return true
 }
 
 /**

@@ -1,6 +1,8 @@
 /** A job that cannot be served is told so once, whatever comes twice, late, at once, or only half. */
 import { describe, expect, it } from 'vitest'
 import { jobState } from '../functions/core/lifecycle.ts'
+import type { Ports } from '../functions/ports.ts'
+import { refuse } from '../functions/refuse.ts'
 import type { DoubleJob } from '../local/github.ts'
 import {
   generator,
@@ -193,6 +195,36 @@ describe('a run with jobs that cannot be served for reasons of their own', () =>
     expect((await jobs(s.world)).filter(one => one.refused)).toHaveLength(100)
     expect(writes).toBeLessThan(20)
     expect(seen(s)).toMatchObject([{ title: 'tornade cannot run 100 jobs' }])
+  })
+})
+
+describe('a job that runs, of which the news is late', () => {
+  it('is not refused for what became of another runner of it', async () => {
+    let ports!: Ports
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        if (delivery.body.startsWith('{"action":"queued"')) return world.accept(delivery)
+        world.clock.after(5 * MINUTE, () => world.accept(delivery))
+      },
+      wrapPorts: (given, name) => {
+        if (name === 'launch') ports = given
+        return given
+      },
+    })
+    s.world.github.queue(job(1, { script: { durationMs: 2 * MINUTE } }))
+    s.world.clock.after(MINUTE, async () => {
+      expect(s.world.github.job('1-1')?.status).toBe('in_progress')
+      const { request } = await jobOf(s.world, '1-1')
+      await refuse(ports, s.config, request, 'github-refused', [
+        { label: 'tornade', message: 'No.', suggestion: null },
+      ])
+    })
+    await s.world.clock.run(START + 90 * SECOND)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('running')
+    await untilQuiet(s)
+    expect(s.world.github.checks).toEqual([])
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect(await leftovers(s)).toEqual([])
   })
 })
 
