@@ -614,7 +614,7 @@ export function launch(
     if (changes.some(list => list.length > 0) || isNews) {
       const changed = await changeGate(ledger, current => {
         let next = forget(forgo(leave(current, leaving, bills), forgone, givenBy), forgotten)
-        for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore)
+        for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore, givenBy)
         for (const { scope, until } of pauses) next = pause(next, scope, until)
         return { gate: { ...next, breakers: report(next.breakers, reports) } }
       })
