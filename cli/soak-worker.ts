@@ -6,7 +6,7 @@ import { readWiring } from '../local/wiring.ts'
 export interface WorkerOrder {
   readonly root: string
   readonly region: string
-  readonly choice: Pick<SoakOptions, 'faults' | 'except'>
+  readonly choice: Pick<SoakOptions, 'faults' | 'except' | 'minutes'>
 }
 export interface WorkerAnswer {
   readonly result: SoakResult

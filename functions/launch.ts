@@ -20,7 +20,14 @@ import {
   stepBack,
 } from './core/admission.ts'
 import { backOffMs } from './core/backoff.ts'
-import { type Breakers, type CapacityReport, isBeyondQuota, isOverQuota, report } from './core/breaker.ts'
+import {
+  type Breakers,
+  type CapacityReport,
+  isBeyondQuota,
+  isDoubtful,
+  isOverQuota,
+  report,
+} from './core/breaker.ts'
 import { type Candidate, claim, claimOf, launchOf, queue, waitedFor, wants } from './core/claim.ts'
 import { pauseAskedFor } from './core/errors.ts'
 import { readLabels } from './core/labels.ts'
@@ -44,7 +51,7 @@ import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
 import type { Compute, LaunchMessage, Ports, QueueMessage } from './ports.ts'
 import { placeRequest, refillGate } from './refill.ts'
-import { type RefuseCode, refuse } from './refuse.ts'
+import { type RefuseCode, refuse, tellRefusals } from './refuse.ts'
 import { deregister } from './registration.ts'
 import { rerunOf } from './rerun.ts'
 import { standbyCandidate, standbyClaim } from './standby.ts'
@@ -188,6 +195,9 @@ export function launch(
     switch (message.kind) {
       case 'wake':
         return null
+      case 'refusal':
+        await tellRefusals(ports, message.request)
+        return null
       case 'standby':
         return standbyCandidate(config, message, clock.now())
       case 'job':
@@ -273,6 +283,9 @@ export function launch(
     former: Runner | undefined,
     message: RelaunchMessage,
   ): Promise<boolean> {
+    // One that never came up could be given nothing; what GitHub has of it goes with its stop (lifecycle.ts).
+    if (former && former.stoppedAt !== null && former.startedAt === null && lostForCapacity(former))
+      return true
     const news = await askGitHub(ports, job)
     if (news && news.kind !== 'queued') {
       // Its delivery is late, or was lost.
@@ -393,7 +406,12 @@ export function launch(
     const pool = poolFor(config.pools, asked.request.repository.name, asked.request.labels, now)
     const candidate: Candidate = pool ? { ...asked, standby: standbyMinutes(pool, now) } : asked
     const { order, kinds, until, words } = await placesFor(ports, config, candidate, capacity)
-    const where: Where = { order, kinds, report: news => aftermath.reports.push(news) }
+    const where: Where = {
+      order,
+      kinds,
+      report: news => aftermath.reports.push(news),
+      isDoubtful: shape => isDoubtful(capacity.breakers, shape, now),
+    }
     if (candidate.cause === 'pool') return startStandby(candidate, where, aftermath)
     let claimed: ReturnType<typeof claim> | undefined
     // Without a kind nothing is written where there is no job yet, and so nobody would say that there is one.
@@ -488,6 +506,7 @@ export function launch(
         return drop(runner, true, aftermath)
       }
       case 'unknown':
+      case 'held':
         aftermath.messages.push(delayed({ kind: 'resume', jobKey: request.key }, result.until))
         return
       case 'paused':
@@ -515,17 +534,16 @@ export function launch(
     const isQuota = why === 'no-capacity' && isOverQuota(breakers, order, candidate.spec.arch)
     const reason = isQuota ? 'quota' : why
     const deferred = await defer(candidate, { reason, message, notBefore })
-    const vain = deferred && isQuota ? await whyInVain(candidate, deferred, order, breakers) : null
+    if (!deferred) return forgoPlace(candidate.runner, already, aftermath)
+    const vain = isQuota ? await whyInVain(candidate, deferred, order, breakers) : null
     if (vain !== null) {
       const label = candidate.request.labels.join(', ')
-      await giveUp(candidate.request, 'quota', [
-        { label, message: `${message.replace(/[.\s]*$/, '.')} ${vain}`, suggestion: null },
-      ])
+      const words = `${message.replace(/[.\s]*$/, '.')} ${vain}`
+      await giveUp(candidate.request, 'quota', [{ label, message: words, suggestion: null }])
+      return forgoPlace(candidate.runner, already, aftermath)
     }
-    if (deferred && vain === null) {
-      aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
-      aftermath.messages.push(wakeAt(notBefore))
-    } else await forgoPlace(candidate.runner, already, aftermath)
+    aftermath.stepBacks.push({ request: placeRequest(config, candidate, ''), notBefore })
+    aftermath.messages.push(wakeAt(notBefore))
   }
 
   /** Why a job that a quota keeps waiting waits no longer; null while it may help. */
@@ -596,7 +614,7 @@ export function launch(
     if (changes.some(list => list.length > 0) || isNews) {
       const changed = await changeGate(ledger, current => {
         let next = forget(forgo(leave(current, leaving, bills), forgone, givenBy), forgotten)
-        for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore)
+        for (const { request, notBefore } of stepBacks) next = stepBack(next, request, notBefore, givenBy)
         for (const { scope, until } of pauses) next = pause(next, scope, until)
         return { gate: { ...next, breakers: report(next.breakers, reports) } }
       })

@@ -137,7 +137,11 @@ export function lifecycle(
       const applied = applyToJob(current, event)
       return runner ? withCost({ ...applied, runner: runner.name }, runner) : applied
     })
-    if (runner?.cost) await pay(runner)
+    if (runner?.cost) {
+      await pay(runner)
+      if (runner.cleanedAt === null && runner.stoppedAt !== null)
+        await update(ledger.runners, runner.name, current => current && withCleaning(current, clock.now()))
+    }
     if (event.kind === 'completed' && !before?.completed) metrics.count('JobsCompleted')
     if (
       event.kind === 'completed' &&
@@ -177,11 +181,12 @@ export function lifecycle(
   ): Promise<Runner | undefined> {
     const name = runnerOf(ref.name, config.marker)
     if (name === null) return undefined
-    const bound = await update(ledger.runners, name, current =>
-      current && isRunner(current, ref, event.request.repository.id)
-        ? withCleaning(applyJobToRunner(current, event), clock.now())
-        : current,
-    )
+    const bound = await update(ledger.runners, name, current => {
+      if (!current || !isRunner(current, ref, event.request.repository.id)) return current
+      const taken = applyJobToRunner(current, event)
+      // It stays open until its job has paid what it costs now, so that the sweep finds it should that not come to pass.
+      return isSameBill(current, taken) ? taken : { ...taken, cleanedAt: null }
+    })
     if (bound?.job?.key === event.request.key) return bound
     log.warn('a runner named like one of ours took a job', { runner: ref.name, job: event.request.key })
     return undefined
@@ -347,7 +352,7 @@ export function lifecycle(
     const runner = (await update(ledger.runners, event.runner, take))!
     if (runner.job && runner.stop && isReclaim(runner.stop))
       await noteLoss(ports, config, runner.job.key, runner)
-    if (runner.stoppedAt === null) return
+    if (runner.stoppedAt === null) return armHeld(runner)
     if (runner.launch === null) {
       metrics.count('RunnersUnknown')
       const { providerId } = event
@@ -364,6 +369,13 @@ export function lifecycle(
     for (const key of new Set([runner.for, jobKeyOf(runner.name)])) {
       if (key !== null) await recover(key, runner.name, 'retry')
     }
+  }
+
+  /** One that was not registered before it came up has done so. */
+  async function armHeld({ heldUntil, startedAt, registration, launch }: Runner): Promise<void> {
+    if (heldUntil == null || startedAt === null || registration !== null || !launch) return
+    const resume: LaunchMessage = { kind: 'resume', jobKey: launch.jobKey }
+    await queue.send('launch', [{ body: resume }])
   }
 
   /** Its launch was interrupted before it was written down, or will be in a moment; the claim says what was started. */
@@ -421,12 +433,23 @@ export function lifecycle(
   /** What a runner that ran nothing leaves behind. Whatever fails here, or comes too early, the sweep asks for again. */
   async function cleanUp(runner: Runner): Promise<void> {
     if (runner.cleanedAt !== null) return
+    const { name, registration, deregisteredAt, stoppedAt } = runner
     if (runner.ticketKey) await tickets.remove(runner.ticketKey)
-    if ((await deregister(ports, runner)) === 'busy' || (await isBeingArmed(runner.name))) return
+    // Once it was written down nobody asks for another one; only its ticket may still be on its way.
+    const isOff = registration !== null && deregisteredAt !== null && deregisteredAt >= stoppedAt!
+    if (!isOff && (await deregister(ports, runner)) === 'busy') return
+    if (runner.job) await pay(runner)
+    const isArming = await isBeingArmed(name)
+    if (isArming && (isOff || registration === null)) return
+    const now = clock.now()
     await update(
       ledger.runners,
-      runner.name,
-      current => current && { ...current, cleanedAt: current.cleanedAt ?? clock.now() },
+      name,
+      current =>
+        current && {
+          ...current,
+          ...(isArming ? { deregisteredAt: now } : { cleanedAt: current.cleanedAt ?? now }),
+        },
     )
   }
 

@@ -20,6 +20,7 @@ const LAUNCH: Readonly<Record<LaunchMessage['kind'], Shape>> = {
     typeof fields(repository).id === 'number' &&
     typeof fields(repository).name === 'string' &&
     areTexts(labels),
+  refusal: ({ request }) => isRequest(request),
   wake: () => true,
 }
 

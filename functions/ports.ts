@@ -6,6 +6,7 @@
  * Outcomes that decide what happens next are values, not exceptions.
  */
 import type { JobFilter } from './core/job-filter.ts'
+import type { RefusalReport } from './core/refusal.ts'
 import type { Rollup } from './core/rollups.ts'
 import type {
   Gate,
@@ -18,6 +19,7 @@ import type {
   Rerun,
   Runner,
   RunnerEvent,
+  RunRefusals,
   StartRequest,
   SweepMemory,
   Usage,
@@ -294,16 +296,12 @@ export interface GitHub {
    * all of the run has ended.
    */
   rerunJob(scope: GitHubScope, jobId: number): Promise<RerunOutcome>
-  /** A failed check run, found again by `externalId`: a second call with the same id changes nothing. */
-  reportRefusal(
-    scope: GitHubScope,
-    check: {
-      readonly externalId: string
-      readonly headSha: string
-      readonly title: string
-      readonly summary: string
-    },
-  ): Promise<void>
+  /**
+   * A failed check run that says this: the one that is known by its id, else the one found by `externalId`, else a new one.
+   * GitHub's list lags and knows no condition, so two calls at once without the id can make two of them.
+   * @returns its id; null where GitHub takes none for this commit
+   */
+  reportRefusal(scope: GitHubScope, check: RefusalReport, known: number | null): Promise<number | null>
 }
 
 export interface Tickets {
@@ -364,6 +362,7 @@ export interface Ledger {
     /** Overwrites them one after the other, in this order. */
     put(rollups: readonly Rollup[]): Promise<void>
   }
+  readonly refusals: Store<RunRefusals>
   readonly gate: { get(): Promise<Gate>; put(gate: Gate): Promise<Put<Gate>> }
   readonly sweep: { get(): Promise<SweepMemory>; put(memory: SweepMemory): Promise<Put<SweepMemory>> }
   readonly notices: { get(): Promise<NoticeMemory>; put(memory: NoticeMemory): Promise<Put<NoticeMemory>> }
@@ -404,6 +403,8 @@ export type LaunchMessage =
       readonly installationId: number | null
       readonly labels: readonly string[]
     }
+  /** Somebody else was telling GitHub of the refused jobs of this run: have they told of this one? */
+  | { readonly kind: 'refusal'; readonly request: JobRequest }
   /** A place may be free: look at the gate. */
   | { readonly kind: 'wake' }
 export type EventsMessage =

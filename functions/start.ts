@@ -9,7 +9,7 @@ import { launchOf, nextAttempt, released } from './core/claim.ts'
 import { pauseAskedFor } from './core/errors.ts'
 import { isLostTo, needsRunner, newRunner, priced, startedAs } from './core/lifecycle.ts'
 import { after, registrationName } from './core/plan.ts'
-import type { CapacityKind, Claim, Job, Runner } from './core/types.ts'
+import type { CapacityKind, Claim, Job, Runner, RunnerShape } from './core/types.ts'
 import type { Compute, GitHubScope, JitOutcome, Ports } from './ports.ts'
 import type { RefuseCode } from './refuse.ts'
 import { create, update } from './update.ts'
@@ -29,6 +29,8 @@ export type StartResult =
     }
   /** It may have been started before, and the provider has not said; the claim must be resumed then. */
   | { readonly outcome: 'unknown'; readonly until: number }
+  /** Started, and GitHub is not asked for it before it has come up; the claim is released and must be resumed then. */
+  | { readonly outcome: 'held'; readonly until: number }
   /** Started, but GitHub asked to wait; the claim is released and must be resumed. */
   | { readonly outcome: 'paused'; readonly until: number }
   | { readonly outcome: 'refused'; readonly code: RefuseCode; readonly message: string }
@@ -46,6 +48,8 @@ const MINTS = 5
 const THROTTLE_MS = 5_000
 const LONGEST_THROTTLE_MS = 60_000
 const SCARCE_MS = 20_000
+/** From its start a task that finds no capacity is told of within about a minute; the ticket is waited for for longer. */
+const HELD_MS = 120_000
 const LONGEST_SCARCE_MS = 300_000
 
 /** Where the job may be started. */
@@ -55,6 +59,8 @@ export interface Where {
   readonly kinds: readonly CapacityKind[]
   /** Is told how each kind did. */
   readonly report: (news: CapacityReport) => void
+  /** True of a kind that may fail after it has taken a task. */
+  readonly isDoubtful: (shape: RunnerShape) => boolean
 }
 
 /** @param resumed an earlier invocation may have sent the request of this claim */
@@ -73,7 +79,42 @@ export async function startRunner(
   if (before?.startedAt && ports.clock.now() - before.startedAt > TICKET_WAIT_MS) return { outcome: 'lost' }
   const started = await startTask(ports, job, claim, resumed, where)
   if (started.outcome !== 'started') return started
-  return arm(ports, config, job, started.claim, started)
+  const held = await hold(ports, config, job, started, resumed, before, where)
+  return held ?? arm(ports, config, job, started)
+}
+
+/**
+ * Where tasks fail only after they were taken, a runner is registered once it has come up: what was asked of GitHub for one
+ * that does not would have to be taken back, and asked again for the next.
+ * @returns null once it may be armed
+ */
+async function hold(
+  ports: StartPorts,
+  config: Pick<Config, 'region'>,
+  job: Job,
+  started: StartedTask,
+  resumed: boolean,
+  before: Runner | undefined,
+  { isDoubtful, report }: Where,
+): Promise<StartResult | null> {
+  const { claim } = started
+  const { shape, token } = claim.request
+  const now = ports.clock.now()
+  // Of an earlier try GitHub may know already, and nobody would carry on for a pool.
+  const isNew = !resumed && claim.cause !== 'pool' && isDoubtful(shape)
+  const until = before?.heldUntil ?? (isNew ? now + HELD_MS : null)
+  if (until === null) return null
+  const isOver = until <= now
+  const runner =
+    before?.heldUntil && !isOver
+      ? before
+      : await record(ports, config, job, started, known => ({ ...known, heldUntil: isOver ? null : until }))
+  if (runner.stoppedAt !== null) return { outcome: 'lost' }
+  if (runner.startedAt !== null)
+    report({ kind: kindKey(shape), runner: runner.name, id: token, at: runner.startedAt, result: 'ran' })
+  if (runner.startedAt !== null || isOver) return null
+  await saveClaim(ports, job.key, released(claim))
+  return { outcome: 'held', until }
 }
 
 /** True when its ticket waits for it or was taken; one that lives long after must have taken it. */
@@ -155,38 +196,30 @@ async function arm(
   ports: StartPorts,
   config: Pick<Config, 'region'>,
   job: Job,
-  claim: Claim,
   started: StartedTask,
 ): Promise<StartResult> {
-  const { clock, compute, github, ledger, tickets } = ports
-  /** One write where nobody wrote before: what it is, and with its registration what it may be taken for. */
-  const record = (registration: Runner['registration']) =>
-    create(ledger.runners, claim.runner, current => {
-      const known = launched(
-        current ?? newRunner(claim.runner),
-        job,
-        claim,
-        config.region,
-        started,
-        clock.now(),
-      )
-      // It may have stopped meanwhile, and been looked at before there was anything to remove.
-      return registration ? { ...known, registration, cleanedAt: null } : known
-    })
+  const { clock, compute, github, tickets } = ports
+  const { claim } = started
   const scope = scopeOf(job)
   const jit = await mintOrPause(ports, scope, job.request.labels, claim.runner)
   if (jit.outcome === 'paused') {
-    await record(null)
+    await record(ports, config, job, started)
     await saveClaim(ports, job.key, released(claim))
     return { outcome: 'paused', until: clock.now() + jit.retryAfterSeconds * 1000 }
   }
   if (jit.outcome === 'failed') {
-    await record(null)
+    await record(ports, config, job, started)
     await compute.stop(started.providerId, 'GitHub refused to register this runner')
     return { outcome: 'refused', code: 'github-refused', message: jit.message }
   }
-  const armed = await record({ id: jit.runnerId, name: jit.name, at: clock.now() })
-  if (armed!.stoppedAt !== null) {
+  const registration = { id: jit.runnerId, name: jit.name, at: clock.now() }
+  // It may have stopped meanwhile, and been looked at before there was anything to remove.
+  const armed = await record(ports, config, job, started, known => ({
+    ...known,
+    registration,
+    cleanedAt: null,
+  }))
+  if (armed.stoppedAt !== null) {
     // It stopped too early for its registration to be removed with it.
     await github.removeRunner(scope, jit.runnerId)
     return { outcome: 'lost' }
@@ -195,13 +228,27 @@ async function arm(
   return { outcome: 'armed', ...(jit.pauseUntil ? { pauseUntil: jit.pauseUntil } : {}) }
 }
 
+/** One write where nobody wrote before: what it is, and what `also` knows of it. */
+async function record(
+  { clock, ledger }: StartPorts,
+  { region }: Pick<Config, 'region'>,
+  job: Job,
+  started: StartedTask,
+  also: (known: Runner) => Runner = known => known,
+): Promise<Runner> {
+  const { runner } = started.claim
+  const written = await create(ledger.runners, runner, current =>
+    also(launched(current ?? newRunner(runner), job, started, region, clock.now())),
+  )
+  return written!
+}
+
 /** What a start is known by. Where it is interrupted before this is written, its claim says the same (claim.ts). */
 function launched(
   runner: Runner,
   job: Job,
-  claim: Claim,
+  { claim, providerId, ticketKey }: StartedTask,
   region: string,
-  { providerId, ticketKey }: StartedTask,
   now: number,
 ): Runner {
   const launch = launchOf(job, claim, region, runner.launch?.at ?? now)

@@ -49,6 +49,7 @@ export function guarded(ports: Ports, guard: Guard): Ports {
       runners: wrap(ledger.runners, 'runners'),
       reruns: wrap(ledger.reruns, 'reruns'),
       rollups: wrap(ledger.rollups, 'rollups'),
+      refusals: wrap(ledger.refusals, 'refusals'),
       gate: wrap(ledger.gate, 'gate'),
       sweep: wrap(ledger.sweep, 'sweep'),
       notices: wrap(ledger.notices, 'notices'),

@@ -7,6 +7,7 @@
  * (https://github.com/orgs/community/discussions/209463). Jobs have no dependents and no timeouts of their own. Calls
  * have no latency, no rate limits and no failures; whoever wants those wraps the port, or `deliver`.
  */
+import type { RefusalReport } from '../functions/core/refusal.ts'
 import type {
   FailedDelivery,
   GitHub,
@@ -95,6 +96,9 @@ interface Run {
 /** GitHub lists no more: https://docs.github.com/rest/actions/workflow-runs#list-workflow-runs-for-a-repository */
 const LISTED_RUNS = 1000
 
+/** Check runs younger than this are not in the list yet; how far it lags is measured nowhere. */
+const CHECKS_LAG_MS = 3_000
+
 /** From the wish to cancel a running job to its end: the runner's cleanup. */
 const CANCEL_MS = [2_000, 6_000] as const
 
@@ -113,7 +117,7 @@ export class GitHubDouble implements GitHub {
   readonly #openRuns = new Map<number, Run>()
   /** Scripts of jobs that are not known yet. */
   readonly #scripts = new Map<string, JobScript>()
-  readonly #checks = new Map<string, CheckRun>()
+  readonly #checks: CheckRun[] = []
   /** The envelope that the last adopted delivery of a repository had: most of them are alike. */
   readonly #envelopes = new Map<number, { readonly text: string; readonly envelope: Envelope }>()
   #openJobs = 0
@@ -232,7 +236,7 @@ export class GitHubDouble implements GitHub {
 
   /** Check runs in the order they were made. */
   get checks(): readonly CheckRun[] {
-    return [...this.#checks.values()]
+    return this.#checks
   }
 
   /** Attempts to deliver that their receiver did not take. */
@@ -366,16 +370,20 @@ export class GitHubDouble implements GitHub {
 
   async reportRefusal(
     scope: GitHubScope,
-    check: {
-      readonly externalId: string
-      readonly headSha: string
-      readonly title: string
-      readonly summary: string
-    },
-  ): Promise<void> {
-    const key = `${scope.repository.id} ${check.headSha} ${check.externalId}`
-    if (this.#checks.has(key)) return
-    this.#checks.set(key, { ...check, repository: scope.repository.name, at: this.#clock.now() })
+    report: RefusalReport,
+    known: number | null,
+  ): Promise<number | null> {
+    const repository = scope.repository.name
+    const isListed = ({ at, ...check }: CheckRun) =>
+      check.repository === repository &&
+      check.externalId === report.externalId &&
+      check.headSha === report.headSha &&
+      this.#clock.now() - at >= CHECKS_LAG_MS
+    const place = known === null ? this.#checks.findIndex(isListed) : known - 1
+    const before = this.#checks[place]
+    if (!before) return this.#checks.push({ ...report, repository, at: this.#clock.now() })
+    this.#checks[place] = { ...before, title: report.title, summary: report.summary }
+    return place + 1
   }
 
   // The life of a job; where it meets runners is in github-dispatch.ts

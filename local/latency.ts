@@ -19,7 +19,7 @@ export function withLatency(clock: LocalClock, ports: Ports): Ports {
 
 function slowLedger(
   clock: LocalClock,
-  { jobs, runners, reruns, rollups, gate, sweep, notices }: Ledger,
+  { jobs, runners, reruns, rollups, refusals, gate, sweep, notices }: Ledger,
 ): Ledger {
   const slowly = <T extends object>(store: T) => slow(clock, store, LATENCY.ledger)
   return {
@@ -27,6 +27,7 @@ function slowLedger(
     runners: slowly(runners),
     reruns: slowly(reruns),
     rollups: slowly(rollups),
+    refusals: slowly(refusals),
     gate: slowly(gate),
     sweep: slowly(sweep),
     notices: slowly(notices),

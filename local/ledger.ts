@@ -8,7 +8,15 @@ import { isFinal, jobState, unservedAt } from '../functions/core/lifecycle.ts'
 import { EMPTY_NOTICES } from '../functions/core/notice-memory.ts'
 import { periodOf, type Rollup, rollupKey } from '../functions/core/rollups.ts'
 import { EMPTY_MEMORY } from '../functions/core/sweep-memory.ts'
-import type { Gate, Job, NoticeMemory, Rerun, Runner, SweepMemory } from '../functions/core/types.ts'
+import type {
+  Gate,
+  Job,
+  NoticeMemory,
+  Rerun,
+  Runner,
+  RunRefusals,
+  SweepMemory,
+} from '../functions/core/types.ts'
 import type { Ledger, Page, Put } from '../functions/ports.ts'
 
 export class LocalLedger implements Ledger {
@@ -31,6 +39,12 @@ export class LocalLedger implements Ledger {
     () => null,
   )
   readonly #rollups = new Map<string, Rollup>()
+  readonly #refusals = new Items<RunRefusals>(
+    run => run.key,
+    () => false,
+    () => null,
+    () => null,
+  )
   readonly #onJob: (job: Job, before: Job | undefined) => void
   #gate: Gate = EMPTY_GATE
   #memory: SweepMemory = EMPTY_MEMORY
@@ -91,6 +105,11 @@ export class LocalLedger implements Ledger {
     put: async rollups => {
       for (const rollup of rollups) this.#rollups.set(rollupKey(rollup), rollup)
     },
+  }
+
+  readonly refusals: Ledger['refusals'] = {
+    get: async key => this.#refusals.get(key),
+    put: async run => this.#refusals.put(run),
   }
 
   readonly gate: Ledger['gate'] = {

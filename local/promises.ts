@@ -50,9 +50,10 @@ const OVERTIME_MINUTES = 5
 const SKEW_MS = 10 * SECOND
 /**
  * What a job may be outlived by: where the delivery of its end is lost and its runner hangs, GitHub is asked about a job that
- * runs each 10 minutes; then come the sweep that stops the runner, and SIGTERM to SIGKILL.
+ * runs each 10 minutes, and where its lists are two minutes behind two minutes later again; then come the sweep that stops
+ * the runner, and SIGTERM to SIGKILL.
  */
-const OUTLIVED_MS = 15 * MINUTE
+const OUTLIVED_MS = 18 * MINUTE
 /** GitHub's own limit: 900 points a minute, of which a JIT config costs 5. */
 const JIT_CONFIGS_PER_MINUTE = 180
 
@@ -132,9 +133,9 @@ export class Promises {
           if (answer.outcome === 'created') await this.#checkRegistrations(name)
           return answer
         },
-        reportRefusal: async (scope, check) => {
+        reportRefusal: async (scope, check, known) => {
           this.#search(check, 'a check run')
-          await github.reportRefusal(scope, check)
+          return github.reportRefusal(scope, check, known)
         },
       }),
       compute: proxy(compute, {
@@ -257,7 +258,7 @@ export class Promises {
       if (!isFinal(job)) this.#break('final', `job ${job.key} is not final: ${jobState(job)}`)
       if (job.deferred) this.#break('final', `job ${job.key} is final and deferred`)
       if (job.refused && !this.#isExplained(job))
-        this.#break('final', `job ${job.key} is refused without a word`)
+        this.#break('final', `job ${job.key} is refused without a word, or with two`)
     }
   }
 
@@ -277,10 +278,15 @@ export class Promises {
       this.#break('final', `job ${key} succeeded and is known as refused`)
   }
 
+  /** One check run of its run and attempt names it; a name that has to be escaped is anyone's guess. */
   #isExplained({ request }: Job): boolean {
-    return this.#attached.github.checks.some(
-      ({ repository, headSha }) => repository === request.repository.name && headSha === request.headSha,
+    const { repository, runId, attempt, headSha, name } = request
+    const own = this.#attached.github.checks.filter(
+      check => check.repository === repository.name && check.externalId === `tornade:${runId}:${attempt}`,
     )
+    const [check] = own
+    const isNamed = !/^[\w ]+$/.test(name) || check?.summary.includes(name)
+    return own.length === 1 && check!.headSha === headSha && isNamed === true
   }
 
   // one-runner

@@ -19,10 +19,12 @@ import type { Wiring } from './wiring.ts'
 import { World, type WorldOptions } from './world.ts'
 
 export const START = Date.UTC(2026, 10, 2, 9)
-/** Jobs are queued until then, and most things fail until then. */
-const BUSY_MS = 100 * MINUTE
-/** From here on nothing fails any more. */
-const CALM_MS = 120 * MINUTE
+/** For so long jobs are queued, and things begin to fail. */
+export const BUSY_MINUTES = 120
+/** So long after that what began comes to its end: late deliveries, runners that are taken back. Then nothing fails any more. */
+const SETTLING_MS = 20 * MINUTE
+/** Kinds of fault that strike in each world. */
+export const KINDS = 5
 /**
  * Everything must have ended so long after that: a message that failed comes again after 6 minutes and up
  * to five times, a closed gate is asked about each hour, and the longest job takes half an hour.
@@ -51,6 +53,8 @@ export interface SoakOptions {
   readonly faults?: readonly string[]
   /** These do not strike, unless `faults` has them. */
   readonly except?: readonly string[]
+  /** Jobs are queued for so long, instead of BUSY_MINUTES: a world of those from before it was that. */
+  readonly minutes?: number
   readonly wiring?: Wiring
   readonly timeline?: boolean
   /** Makes another system of it, for whoever wants to see a promise broken. */
@@ -74,7 +78,9 @@ export interface SoakResult {
     readonly states: Readonly<Record<string, number>>
     readonly runners: number
     readonly deadLetters: number
-    /** From the time at which nothing fails any more, two hours after the start, to the end of everything. */
+    /** Jobs of repositories of which no delivery ever came: nobody accepted them, so nothing is promised about them. */
+    readonly unheard: number
+    /** From the time at which nothing fails any more to the end of everything. */
     readonly recoveryMinutes: number
   }
   /** What happened to the jobs and runners that `broken` names. */
@@ -85,11 +91,23 @@ export interface SoakPlan {
   readonly config: Config
   readonly faults: readonly FaultOrder[]
   readonly jobs: readonly PlannedJob[]
+  /** From here on nothing fails any more. */
+  readonly calm: number
 }
 
+/** One world; where too few kinds of its choice of faults have struck in it, the same with one more in the choice. */
 export async function soak(seed: number, options: SoakOptions = {}): Promise<SoakResult> {
+  const isGiven = options.faults !== undefined || options.minutes !== undefined
+  for (let more = 0; ; more++) {
+    const result = await play(seed, planOf(seed, options, more), options)
+    const kinds = result.faults.filter(({ struck }) => struck > 0).length
+    if (isGiven || kinds >= KINDS || more === FAULTS.size) return result
+  }
+}
+
+async function play(seed: number, plan: SoakPlan, options: SoakOptions): Promise<SoakResult> {
   const { variant, wiring } = options
-  const plan = planOf(seed, options)
+  const { calm } = plan
   const secret = `hush-hush-${hex(`secret ${seed}`, 16)}`
   let world: World | null = null
   const present = () => world!
@@ -134,9 +152,9 @@ export async function soak(seed: number, options: SoakOptions = {}): Promise<Soa
   })
   promises.attach(world)
   queueAll(world, faults.jobs(plan.jobs))
-  if (plan.faults.every(({ name }) => MILD.has(name))) lookEachMinute(world, promises)
-  await world.clock.run(START + CALM_MS)
-  const recovered = await recover(world, promises)
+  if (plan.faults.every(({ name }) => MILD.has(name))) lookEachMinute(world, promises, calm)
+  await world.clock.run(calm)
+  const recovered = await recover(world, promises, calm)
   const broken = await promises.end()
   return {
     seed,
@@ -147,20 +165,29 @@ export async function soak(seed: number, options: SoakOptions = {}): Promise<Soa
       states: await statesOf(world),
       runners: [...world.compute.tasks()].length,
       deadLetters: world.backlog.dead,
-      recoveryMinutes: Math.round((recovered - START - CALM_MS) / MINUTE),
+      unheard: await unheardOf(world),
+      recoveryMinutes: Math.round((recovered - calm) / MINUTE),
     },
     timeline: timeline?.about(broken.map(({ what }) => what)) ?? [],
   }
 }
 
-/** Everything that is drawn from the seed before the world begins. */
-export function planOf(seed: number, options: Pick<SoakOptions, 'faults' | 'except'> = {}): SoakPlan {
-  const faults = faultsOf(seed, options)
+/**
+ * Everything that is drawn from the seed before the world begins.
+ * @param more how many faults more than the seed says
+ */
+export function planOf(
+  seed: number,
+  options: Pick<SoakOptions, 'faults' | 'except' | 'minutes'> = {},
+  more = 0,
+): SoakPlan {
+  const busyMs = (options.minutes ?? BUSY_MINUTES) * MINUTE
+  const faults = faultsOf(seed, options, busyMs, more)
   const config = faults.reduce(
     (changed, { name }) => FAULTS.get(name)!.config?.(changed) ?? changed,
     configOf(seed),
   )
-  return { config, faults, jobs: jobsOf(seed) }
+  return { config, faults, jobs: jobsOf(seed, busyMs), calm: START + busyMs + SETTLING_MS }
 }
 
 function configOf(seed: number): Config {
@@ -184,14 +211,16 @@ function configOf(seed: number): Config {
 function faultsOf(
   seed: number,
   { faults, except = [] }: Pick<SoakOptions, 'faults' | 'except'>,
+  busyMs: number,
+  more: number,
 ): FaultOrder[] {
   const dice = new Dice(seed, 'faults')
   const pool = [...FAULTS.keys()].filter(name => !except.includes(name))
-  const chosen = faults ?? dice.some(pool, dice.whole(5, 10))
+  const chosen = faults ?? dice.some(pool, dice.whole(KINDS, 10) + more)
   return chosen.map(name => {
     const own = new Dice(seed, `order ${name}`)
-    const length = own.between(30 * MINUTE, BUSY_MS)
-    const from = START + own.between(0, BUSY_MS - length)
+    const length = own.between(30 * MINUTE, busyMs)
+    const from = START + own.between(0, busyMs - length)
     return { name, share: own.between(...FAULTS.get(name)!.share), from, to: from + length }
   })
 }
@@ -217,10 +246,10 @@ const MISTAKES: readonly (readonly string[])[] = [
 ]
 
 /** At least 50 jobs in runs of one to eight, and now and then a crowd at once. */
-function jobsOf(seed: number): PlannedJob[] {
+function jobsOf(seed: number, busyMs: number): PlannedJob[] {
   const dice = new Dice(seed, 'jobs')
   const repositories = Array.from({ length: dice.whole(3, 5) }, (_, index) => repositoryOf(index + 1))
-  const crowd = dice.chance(0.2) ? dice.between(0, BUSY_MS) : null
+  const crowd = dice.chance(0.2) ? dice.between(0, busyMs) : null
   const planned: PlannedJob[] = []
   for (let run = 1; planned.length < 50; run++) {
     const repository = dice.pick(repositories)
@@ -231,7 +260,7 @@ function jobsOf(seed: number): PlannedJob[] {
       event: fork || dice.chance(0.2) ? 'pull_request' : 'push',
       headRepositoryId: fork ? dice.pick([null, 77]) : repository.id,
     }
-    const at = START + (crowd !== null && dice.chance(0.5) ? crowd : dice.between(0, BUSY_MS))
+    const at = START + (crowd !== null && dice.chance(0.5) ? crowd : dice.between(0, busyMs))
     const count = dice.pick([1, 1, 2, 3, 8])
     for (let index = 0; index < count; index++) {
       const jobId = 1000 + planned.length
@@ -282,21 +311,21 @@ function queueAll({ clock, github }: World, planned: readonly PlannedJob[]): voi
   }
 }
 
-function lookEachMinute({ clock }: World, promises: Promises): void {
+function lookEachMinute({ clock }: World, promises: Promises, calm: number): void {
   const look = () => {
     promises.look()
-    if (clock.now() < START + CALM_MS) clock.after(MINUTE, look)
+    if (clock.now() < calm) clock.after(MINUTE, look)
   }
   clock.after(MINUTE, look)
 }
 
 /** Lets time pass until nothing is under way, or the bound is over; answers when that was. */
-async function recover(world: World, promises: Promises): Promise<number> {
+async function recover(world: World, promises: Promises, calm: number): Promise<number> {
   const { clock } = world
-  const end = START + CALM_MS + BOUND_MS
+  const end = calm + BOUND_MS
   let quiet = false
   const look = async (): Promise<void> => {
-    if (clock.now() > START + CALM_MS + SETTLED_MS) promises.look()
+    if (clock.now() > calm + SETTLED_MS) promises.look()
     quiet = await isQuiet(world)
     if (!quiet) clock.after(MINUTE, look)
   }
@@ -317,6 +346,12 @@ async function isQuiet({ ledger, github, compute, tickets, backlog }: World): Pr
   ])
   const places = Object.keys(gate.holders).length + Object.keys(gate.waiting).length
   return jobs.length + runners.length + reruns.length + places === 0
+}
+
+async function unheardOf({ ledger, github }: World): Promise<number> {
+  const { items } = await ledger.jobs.page({ limit: Number.POSITIVE_INFINITY })
+  const heardOf = new Set(items.map(({ request }) => request.repository.id))
+  return [...github.jobs()].filter(({ job }) => !heardOf.has(job.repository.id)).length
 }
 
 async function statesOf({ ledger }: World): Promise<Record<string, number>> {

@@ -317,6 +317,7 @@ class LeanWorld {
     return {
       jobs: this.#ledger.jobs,
       reruns: this.#ledger.reruns,
+      refusals: this.#ledger.refusals,
       rollups: this.#ledger.rollups,
       gate: this.#ledger.gate,
       sweep: this.#ledger.sweep,

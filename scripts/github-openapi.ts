@@ -31,6 +31,7 @@ const OPERATIONS = [
   'actions/cancel-workflow-run',
   'checks/list-for-ref',
   'checks/create',
+  'checks/update',
   'users/get-authenticated',
   'orgs/list-memberships-for-authenticated-user',
 ]

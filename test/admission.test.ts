@@ -567,6 +567,15 @@ describe('a place that is given to a deferred job while somebody asks for it', (
     expect(back('the wake').holders).toHaveProperty([runner])
     expect(back('the relaunch').holders).not.toHaveProperty([runner])
   })
+
+  it('is not left by who gave it and found no capacity, when somebody else has carried on with it', () => {
+    const given = admit(EMPTY_GATE, [{ ...ask(1), by: 'the job' }], ROOMY, at(1), TERMS)
+    const again = admit(given.gate, [{ ...ask(1), by: 'its twin' }], ROOMY, at(3), TERMS)
+    const { runner } = again.admitted[0]!
+    const back = (by: string) => stepBack(again.gate, ask(1), at(60), new Map([[runner, by]]))
+    expect(back('the job')).toBe(again.gate)
+    expect(back('its twin').holders).toEqual({})
+  })
 })
 
 describe('a job that is held back', () => {

@@ -40,7 +40,11 @@ async function watched({
   readonly refuse?: (request: StartRequest, now: number) => StartOutcome | null
   readonly fate?: (request: StartRequest, now: number) => Fate | null
 }): Promise<
-  Stack & { readonly asked: { readonly request: StartRequest; readonly at: number }[]; calls: number }
+  Stack & {
+    readonly asked: { readonly request: StartRequest; readonly at: number }[]
+    calls: number
+    callsForJobs: number
+  }
 > {
   const asked: { request: StartRequest; at: number }[] = []
   let now = () => START
@@ -51,11 +55,11 @@ async function watched({
     },
     fate: request => fate?.(request, now()) ?? null,
   }
-  const result = { asked, calls: 0 }
+  const result = { asked, calls: 0, callsForJobs: 0 }
   const s = await stack({
     ...options,
     computeFaults: faults,
-    wrapPorts: ports => ({
+    wrapPorts: (ports, name) => ({
       ...ports,
       compute: proxy(ports.compute, {
         start: async request => {
@@ -65,6 +69,7 @@ async function watched({
       }),
       github: guarded(ports, async work => {
         result.calls++
+        if (name !== 'sweep') result.callsForJobs++
         return work()
       }).github,
     }),
@@ -118,7 +123,7 @@ describe('Spot with no capacity for an hour', () => {
     expect([...(await leftovers(fine)), ...(await leftovers(scarce))]).toEqual([])
   })
 
-  it('that says so only later costs little of both', async () => {
+  it('that says so only later costs little waiting, and GitHub nothing but for those under way at first', async () => {
     const fine = await watched({})
     hourOfJobs(fine, ['tornade', 'spot'])
     await ended(fine)
@@ -127,11 +132,82 @@ describe('Spot with no capacity for an hour', () => {
     await ended(scarce)
     expect(median(await waits(scarce)) - median(await waits(fine))).toBeLessThan(5 * SECOND)
     expect((await waits(scarce)).at(-1)! - (await waits(fine)).at(-1)!).toBeLessThan(MINUTE)
-    expect(scarce.calls - fine.calls).toBeLessThan(0.1 * fine.calls)
+    expect(scarce.calls - fine.calls).toBeLessThan(0.01 * fine.calls)
     const failed = (await runners(scarce.world)).filter(({ stop }) => stop?.code === 'TaskFailedToStart')
     expect(failed.length).toBeGreaterThan(5)
     expect(failed.length).toBeLessThan(20)
+    // Those were started before the first failure was told.
+    const known = failed.filter(({ registration }) => registration !== null)
+    expect(known.length).toBeLessThanOrEqual(2)
+    expect(Math.max(...known.map(({ launch }) => launch!.at))).toBeLessThan(
+      Math.min(...failed.map(({ stoppedAt }) => stoppedAt!)),
+    )
+    // Each of them was registered, found and removed.
+    expect(scarce.callsForJobs - fine.callsForJobs).toBe(3 * known.length)
     expect([...(await leftovers(fine)), ...(await leftovers(scarce))]).toEqual([])
+  })
+
+  /** Once late failures are known: runner of the job's first try → its fate. */
+  async function heldBy(fate: Fate | null, options: StackOptions = {}): Promise<ReturnType<typeof watched>> {
+    const s = await watched({
+      ...options,
+      fate: ({ runner, shape }) =>
+        shape.capacity !== 'spot' ? null : runner.startsWith('tornade-1-') ? TOO_LATE : fate,
+    })
+    s.world.github.queue(job(1, { labels: ['tornade', 'spot'] }))
+    s.world.clock.after(5 * MINUTE, () =>
+      s.world.github.queue(job(2, { labels: ['tornade', 'spot'], script: { durationMs: 2 * MINUTE } })),
+    )
+    return s
+  }
+  const heldRunner = async ({ world }: Stack) => (await world.ledger.runners.get('tornade-2-1-1'))!
+
+  describe('a runner that is registered only once it has come up', () => {
+    it('serves its job hardly later, and ends the doubt about its kind', async () => {
+      const s = await heldBy(null)
+      await s.world.clock.run(START + 5 * MINUTE + 10 * SECOND)
+      expect(await heldRunner(s)).toMatchObject({ registration: null, heldUntil: expect.any(Number) })
+      await s.world.clock.run(START + 6 * MINUTE)
+      const { registration, startedAt, job: own } = await heldRunner(s)
+      expect(registration!.at - startedAt!).toBeLessThan(2 * SECOND)
+      expect(own!.startedAt - startedAt!).toBeLessThan(10 * SECOND)
+      expect((await s.world.ledger.gate.get()).breakers).toEqual({})
+      await untilQuiet(s)
+      expect(s.asked.filter(({ request }) => request.runner === 'tornade-2-1-1').length).toBeGreaterThan(0)
+      expect(await leftovers(s)).toEqual([])
+    })
+
+    it('is registered in time where nobody tells that it came up', async () => {
+      const s = await heldBy(null, {
+        onEvent: (_, event, pass) => {
+          if (!JSON.stringify(event).includes('"lastStatus":"RUNNING"')) pass(event)
+        },
+      })
+      await untilQuiet(s)
+      const { registration, startedAt, launch } = await heldRunner(s)
+      expect(registration!.at - launch!.at).toBeLessThan(3 * MINUTE)
+      expect(registration!.at - startedAt!).toBeGreaterThan(MINUTE)
+      expect((await jobOf(s.world, '2-1')).runner).toBe('tornade-2-1-1')
+      expect(await leftovers(s)).toEqual([])
+    })
+
+    it('is stopped where its job is cancelled meanwhile', async () => {
+      const s = await heldBy(null)
+      s.world.clock.after(5 * MINUTE + 8 * SECOND, () => void s.world.github.cancelJob(2))
+      await untilQuiet(s)
+      const { registration, stoppedAt } = await heldRunner(s)
+      expect(registration).toBeNull()
+      expect(stoppedAt! - START).toBeLessThan(7 * MINUTE)
+      expect(await leftovers(s)).toEqual([])
+    })
+
+    it('costs GitHub nothing where its task fails', async () => {
+      const s = await heldBy(TOO_LATE)
+      await untilQuiet(s)
+      expect(await heldRunner(s)).toMatchObject({ registration: null, cleanedAt: expect.any(Number) })
+      expect(s.callsForJobs).toBe(3 + 1 + 1)
+      expect(await leftovers(s)).toEqual([])
+    })
   })
 
   it.each(['at once', 'later'])(

@@ -733,14 +733,20 @@ describe('what the port reads and reports', () => {
     expect(await github.getRun(SCOPE, 101)).toMatchObject({ event: 'push', headRepositoryId: ACME_APP.id })
   })
 
-  test('a refusal is reported once per external id', async () => {
-    await github.reportRefusal(SCOPE, CHECK)
-    await github.reportRefusal(SCOPE, { ...CHECK, summary: 'Said again.' })
-    await github.reportRefusal(SCOPE, { ...CHECK, externalId: 'tornade-18' })
+  test('a check run is written over by its id, or once the list has it, by its external id', async () => {
+    const id = await github.reportRefusal(SCOPE, CHECK, null)
+    const report = (summary: string, known: number | null = null) =>
+      github.reportRefusal(SCOPE, { ...CHECK, summary }, known)
+    expect(await report('Said again.', id)).toBe(id)
     expect(github.checks).toMatchObject([
-      { ...CHECK, repository: 'acme/app', at: START },
-      { ...CHECK, externalId: 'tornade-18' },
+      { ...CHECK, summary: 'Said again.', repository: 'acme/app', at: START },
     ])
+    // The list lags, as GitHub's does.
+    const second = await report('Made twice.')
+    expect(second).not.toBe(id)
+    await clock.run(START + MINUTE)
+    expect(await report('Found.')).toBe(id)
+    expect(github.checks.map(({ summary }) => summary)).toEqual(['Found.', 'Made twice.'])
   })
 })
 

@@ -12,8 +12,9 @@ import {
   startRequest,
 } from '../functions/core/plan.ts'
 import { isFork, type RoleRule, type RunFacts, roleViolation } from '../functions/core/policy.ts'
-import { refusalReport } from '../functions/core/refusal.ts'
+import { isUntold, refusalReport, withRefused } from '../functions/core/refusal.ts'
 import { clean, TEXT_LIMIT } from '../functions/core/text.ts'
+import type { JobRequest, Problem, RunRefusals } from '../functions/core/types.ts'
 import { CODEBUILD, request, SPOT, spec } from './support/facts.ts'
 
 describe('what a spec is started as', () => {
@@ -192,20 +193,72 @@ describe('a role', () => {
 
 describe('a refusal', () => {
   const report = (label: string, over = {}) =>
-    refusalReport(request(), [{ label, message: 'There is no such size.', suggestion: '8cpu', ...over }])
+    reportOf(request(), [{ label, message: 'There is no such size.', suggestion: '8cpu', ...over }])
+  const reportOf = (one: JobRequest, problems: readonly Problem[]) =>
+    refusalReport(withRefused(undefined, one, problems, 0))
 
   it('says what is wrong and what to write instead', () => {
     expect(report('5cpu')).toEqual({
       externalId: 'tornade:17:1',
       headSha: 'a'.repeat(40),
       title: 'tornade cannot run the job build',
-      summary: [
-        'The job `build` cannot be run:',
-        '',
-        '- `5cpu`: There is no such size. Use `8cpu`.',
-        '',
-        'Other jobs of this run may have problems of their own; only those of the first one are shown.',
-      ].join('\n'),
+      summary: ['The job `build` cannot be run:', '', '- `5cpu`: There is no such size. Use `8cpu`.'].join(
+        '\n',
+      ),
+    })
+  })
+
+  describe('of several jobs', () => {
+    const job = (jobId: number, over = {}) =>
+      request({ jobId, key: `${jobId}-1`, name: `job ${jobId}`, ...over })
+    const problem = (label: string, message = 'There is no such size.') => ({
+      label,
+      message,
+      suggestion: null,
+    })
+    const all = (jobs: readonly [JobRequest, readonly Problem[]][]) =>
+      jobs.reduce<RunRefusals | undefined>(
+        (run, [one, problems]) => withRefused(run, one, problems, 0),
+        undefined,
+      )!
+
+    it('names them together where they have the same problems', () => {
+      const run = all([
+        [job(1), [problem('5cpu')]],
+        [job(2), [problem('7cpu')]],
+        [job(3), [problem('5cpu')]],
+      ])
+      expect(refusalReport(run).title).toBe('tornade cannot run 3 jobs')
+      expect(refusalReport(run).summary).toBe(
+        [
+          'The jobs `job 1`, `job 3` cannot be run:\n\n- `5cpu`: There is no such size.',
+          'The job `job 2` cannot be run:\n\n- `7cpu`: There is no such size.',
+        ].join('\n\n'),
+      )
+    })
+
+    it('has each of them once, whatever is told twice', () => {
+      const run = all([[job(1), [problem('5cpu')]]])
+      expect(withRefused(run, job(1), [problem('6cpu')], 1)).toBe(run)
+      expect(isUntold(run)).toBe(true)
+      expect(isUntold({ ...run, told: 1 })).toBe(false)
+    })
+
+    it('is never longer than GitHub takes, however many there are and whatever they say', () => {
+      const long = (id: number, count: number) =>
+        Array.from({ length: count }, (_, index) => problem(`label ${id} ${index}`, 'é*'.repeat(500)))
+      const run = all(
+        Array.from({ length: 1200 }, (_, id) => [
+          job(id, { name: '🌪'.repeat(100) }),
+          long(id, id === 0 ? 500 : 3),
+        ]),
+      )
+      const { summary } = refusalReport(run)
+      expect(Buffer.byteLength(summary)).toBeLessThan(65_535)
+      expect(summary).toMatch(/^- and \d+ more$/m)
+      expect(summary).toMatch(/ and \d+ more cannot be run either, for reasons that have no room here\.$/)
+      // An item of the ledger, which holds 400 KB.
+      expect(Buffer.byteLength(JSON.stringify(run))).toBeLessThan(400 * 1024)
     })
   })
 
@@ -215,7 +268,7 @@ describe('a refusal', () => {
       request({ jobId: 42, key: '42-1' }),
       request({ attempt: 2 }),
       request({ runId: 18 }),
-    ].map(one => refusalReport(one, []).externalId)
+    ].map(one => reportOf(one, []).externalId)
     expect(ids).toEqual(['tornade:17:1', 'tornade:17:1', 'tornade:17:2', 'tornade:18:1'])
   })
 
@@ -233,7 +286,7 @@ describe('a refusal', () => {
     '\\`',
   ])('cannot be broken out of by the label %j', label => {
     const { summary } = report(label)
-    expect(summary.split('\n')).toHaveLength(5)
+    expect(summary.split('\n')).toHaveLength(3)
     expect(outsideOfCode(summary)).toBe(outsideOfCode(report('5cpu').summary))
   })
 
@@ -260,10 +313,10 @@ describe('a refusal', () => {
     })
     fc.assert(
       fc.property(hostile, hostile, hostile, (label, name, suggestion) => {
-        const { summary, title } = refusalReport(request({ name }), [
+        const { summary, title } = reportOf(request({ name }), [
           { label, message: 'There is no such size.', suggestion },
         ])
-        expect(summary.split(/[\n\r\u2028\u2029]/)).toHaveLength(5)
+        expect(summary.split(/[\n\r\u2028\u2029]/)).toHaveLength(3)
         expect(outsideOfCode(summary)).toBe(outsideOfCode(report('5cpu').summary))
         expect(title).not.toMatch(/[\p{Cc}\p{Cf}\u2028\u2029]/u)
       }),

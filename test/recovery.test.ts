@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { TornadeError } from '../functions/core/errors.ts'
 import { jobState } from '../functions/core/lifecycle.ts'
+import type { JobEvent } from '../functions/core/types.ts'
 import type { Fields, Log, Ports } from '../functions/ports.ts'
 import type { Fate } from '../local/compute.ts'
 import { SILENT } from '../local/log.ts'
@@ -533,6 +534,41 @@ describe('whatever is lost together', () => {
     await s.world.clock.run(START + 2.6 * HOUR)
     await untilQuiet(s)
     // One call in fifty fails: a message can meet that five times. What it was about was made good all the same.
+    expect((await leftovers(s)).filter(left => !left.endsWith('dead letters'))).toEqual([])
+    expect(await s.world.ledger.runners.open({})).toEqual([])
+  })
+})
+
+describe('the end of a job that is told otherwise after its runner has stopped', () => {
+  it('is paid for, although the message about it ends as a dead letter in between', async () => {
+    let later: (() => Promise<void>) | undefined
+    let fails = false
+    const s = await stack({
+      wrapPorts: (ports, name) => {
+        const { jobs: store } = ports.ledger
+        const put: typeof store.put = async item => {
+          if (fails && name === 'lifecycle') throw new Error('a fault that this test asked for')
+          return store.put(item)
+        }
+        const send: typeof ports.queue.send = async (queue, messages) => {
+          const ended = messages.find(({ body }) => (body as { kind?: string }).kind === 'completed')
+          const body = ended && { ...(ended.body as JobEvent), at: (ended.body as JobEvent).at - 5 * SECOND }
+          later ??= body && (() => ports.queue.send(queue, [{ body }]))
+          return ports.queue.send(queue, messages)
+        }
+        return { ...ports, queue: { send }, ledger: { ...ports.ledger, jobs: { ...store, put } } }
+      },
+    })
+    s.world.github.queue(job(1, { script: { durationMs: 3 * MINUTE } }))
+    await untilQuiet(s)
+    const before = (await jobOf(s.world, '1-1')).cost!.microUsd
+    fails = true
+    await later!()
+    await s.world.clock.run(s.world.clock.now() + 40 * MINUTE)
+    expect(s.world.backlog.dead).toBeGreaterThan(0)
+    fails = false
+    await untilQuiet(s)
+    expect((await jobOf(s.world, '1-1')).cost!.microUsd).toBeLessThan(before)
     expect((await leftovers(s)).filter(left => !left.endsWith('dead letters'))).toEqual([])
     expect(await s.world.ledger.runners.open({})).toEqual([])
   })

@@ -1,6 +1,8 @@
 /** A job that cannot be served is told so once, whatever comes twice, late, at once, or only half. */
 import { describe, expect, it } from 'vitest'
 import { jobState } from '../functions/core/lifecycle.ts'
+import type { Ports } from '../functions/ports.ts'
+import { refuse } from '../functions/refuse.ts'
 import type { DoubleJob } from '../local/github.ts'
 import {
   generator,
@@ -11,6 +13,7 @@ import {
   jobs,
   leftovers,
   MINUTE,
+  proxy,
   repository,
   runners,
   SECOND,
@@ -49,7 +52,10 @@ async function isToldOnce(s: Stack, code: string): Promise<void> {
   expect(all.map(one => one.completed?.conclusion)).toEqual(['cancelled', 'cancelled', 'cancelled'])
   const own = all.filter(one => one.refused)
   expect(own.length).toBeGreaterThan(0)
-  for (const one of own) expect(one.refused).toMatchObject({ code })
+  for (const one of own) {
+    expect(one.refused).toMatchObject({ code })
+    expect(s.world.github.checks[0]!.summary).toContain(`\`${one.request.name}\``)
+  }
   expect(s.world.metrics.get('JobsRefused')).toBe(own.length)
   expect(await runners(s.world)).toEqual([])
   expect(await leftovers(s)).toEqual([])
@@ -119,6 +125,106 @@ describe.each(REASONS)('for its %s', (code, told) => {
         })
         await isToldOnce(s, code)
       }
+  })
+})
+
+describe('a run with jobs that cannot be served for reasons of their own', () => {
+  const LABELS = ['5cpu', 'amr64', 'role:nobody']
+  const seen = (s: Stack) => s.world.github.checks.map(({ title, summary }) => ({ title, summary }))
+  /** @param gap from one delivery to the next, so that each is handled before the next comes */
+  async function played(gap: number, options: StackOptions = {}): Promise<Stack> {
+    const s = await stack({ ...options, config: { labelMistakes: 'report', ...options.config } })
+    for (const [index, label] of LABELS.entries())
+      s.world.clock.after(1 + index * gap, () =>
+        s.world.github.queue(
+          job(1 + index, { runId: 5, headSha: 'c'.repeat(40), labels: ['tornade', label] }),
+        ),
+      )
+    await s.world.clock.run(START + 30 * MINUTE)
+    return s
+  }
+
+  it.each([0, SECOND, MINUTE])('has all of them in one check run, %i ms apart', async gap => {
+    const s = await played(gap)
+    expect(seen(s)).toHaveLength(1)
+    const [{ title, summary }] = seen(s) as [{ title: string; summary: string }]
+    expect(title).toBe('tornade cannot run 3 jobs')
+    for (const text of ['`job 1`', '`5cpu`', '`job 2`', '`amr64`', '`job 3`', '`role:nobody`'])
+      expect(summary).toContain(text)
+  })
+
+  it('has all of them where whoever was telling of them died', async () => {
+    for (const after of [false, true]) {
+      let died = false
+      const s = await played(0, {
+        wrapPorts: ports => ({
+          ...ports,
+          github: proxy(ports.github, {
+            reportRefusal: async (...parameters) => {
+              if (died) return ports.github.reportRefusal(...parameters)
+              died = true
+              if (after) await ports.github.reportRefusal(...parameters)
+              return new Promise<never>(() => {})
+            },
+          }),
+        }),
+      })
+      expect(died).toBe(true)
+      expect(seen(s)).toHaveLength(1)
+      for (const id of [1, 2, 3]) expect(seen(s)[0]!.summary).toContain(`\`job ${id}\``)
+    }
+  })
+
+  it('asks GitHub for as many writes as there are looks, not as there are jobs, when they come at once', async () => {
+    let writes = 0
+    const s = await stack({
+      config: { labelMistakes: 'report' },
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          reportRefusal: async (...parameters) => {
+            writes++
+            return ports.github.reportRefusal(...parameters)
+          },
+        }),
+      }),
+    })
+    for (let id = 1; id <= 100; id++)
+      s.world.github.queue(job(id, { runId: 5, headSha: 'c'.repeat(40), labels: ['tornade', '5cpu'] }))
+    await s.world.clock.run(START + 30 * MINUTE)
+    expect((await jobs(s.world)).filter(one => one.refused)).toHaveLength(100)
+    expect(writes).toBeLessThan(20)
+    expect(seen(s)).toMatchObject([{ title: 'tornade cannot run 100 jobs' }])
+  })
+})
+
+describe('a job that runs, of which the news is late', () => {
+  it('is not refused for what became of another runner of it', async () => {
+    let ports!: Ports
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        if (delivery.body.startsWith('{"action":"queued"')) return world.accept(delivery)
+        world.clock.after(5 * MINUTE, () => world.accept(delivery))
+      },
+      wrapPorts: (given, name) => {
+        if (name === 'launch') ports = given
+        return given
+      },
+    })
+    s.world.github.queue(job(1, { script: { durationMs: 2 * MINUTE } }))
+    s.world.clock.after(MINUTE, async () => {
+      expect(s.world.github.job('1-1')?.status).toBe('in_progress')
+      const { request } = await jobOf(s.world, '1-1')
+      await refuse(ports, s.config, request, 'github-refused', [
+        { label: 'tornade', message: 'No.', suggestion: null },
+      ])
+    })
+    await s.world.clock.run(START + 90 * SECOND)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('running')
+    await untilQuiet(s)
+    expect(s.world.github.checks).toEqual([])
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
+    expect(await leftovers(s)).toEqual([])
   })
 })
 

@@ -344,6 +344,20 @@ describe('apiJob', () => {
     })
   })
 
+  it('says by which code a job was refused, and when', () => {
+    const refused = {
+      at: at(9),
+      code: 'labels',
+      problems: [{ label: '5cpu', message: 'No.', suggestion: null }],
+    } as const
+    expect(apiJob(open({ refused }), undefined)).toMatchObject({
+      outcome: 'refused',
+      state: 'refused',
+      refused: { code: 'labels', at: new Date(at(9)).toISOString() },
+    })
+    expect(apiJob(open({}), undefined)).not.toHaveProperty('refused')
+  })
+
   it('has no outcome while the job is open', () => {
     expect(apiJob(open({ queuedAt: null }), undefined)).toMatchObject({
       outcome: null,

@@ -1,7 +1,7 @@
 /**
  * The ledger in one DynamoDB table, by conditional writes of single items.
  *
- *     pk   job#KEY, runner#NAME, rerun#KEY, gate (gate-item.ts), sweep, notices or rollup#KEY (rollup-item.ts)
+ *     pk   job#KEY, runner#NAME, rerun#KEY, refusals#RUN-ATTEMPT, gate (gate-item.ts), sweep, notices or rollup#KEY (rollup-item.ts)
  *     v    version
  *     d    the item as JSON, without what its key and version say and without empty facts; or
  *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
@@ -10,7 +10,7 @@
  *     o    job, runner or rerun               } while open
  *     p    job#REPOSITORY                     } of a job
  *     r    REPOSITORY, a number               } of a runner, once it is known
- *     h    job#HOUR, runner#HOUR, rerun#HOUR (UTC) of creation
+ *     h    job#HOUR, runner#HOUR, rerun#HOUR, refusals#HOUR (UTC) of creation
  *     s    time of creation and key, in the order of time
  *     e    runner#HOUR of its stop, or job#HOUR of the end of a job that never ran
  *
@@ -43,6 +43,7 @@ import type {
   NoticeMemory,
   Rerun,
   Runner,
+  RunRefusals,
   SweepMemory,
 } from '../core/types.ts'
 import type { Clock, Ledger, Log, Page, Put } from '../ports.ts'
@@ -75,6 +76,7 @@ export class DynamoLedger implements Ledger {
   readonly runners: Ledger['runners']
   readonly reruns: Ledger['reruns']
   readonly rollups: Ledger['rollups']
+  readonly refusals: Ledger['refusals']
   readonly gate: Ledger['gate']
   readonly sweep: Ledger['sweep']
   readonly notices: Ledger['notices']
@@ -123,6 +125,8 @@ export class DynamoLedger implements Ledger {
       get: keys => rollups.get(keys),
       put: all => rollups.put(all),
     }
+    const refusals = new Items(table, settings, REFUSALS)
+    this.refusals = { get: key => refusals.get(key), put: run => refusals.put(run) }
     this.gate = {
       get: async () => {
         const stored = await table.get('gate')
@@ -164,7 +168,7 @@ const OPEN_STATES: ReadonlySet<JobState> = new Set(['waiting', 'queued', 'deferr
 
 /** What the ledger has to know of the things it keeps. */
 interface Kind<T> {
-  readonly name: 'job' | 'runner' | 'rerun'
+  readonly name: 'job' | 'runner' | 'rerun' | 'refusals'
   readonly key: (item: T) => string
   /** What is stored of it besides key and version; `undefined` when that is no such item. */
   readonly read: (stored: Readonly<Record<string, unknown>>, key: string, version: number) => T | undefined
@@ -228,6 +232,27 @@ const NO_RERUN: Pick<Rerun, 'asked' | 'asking' | 'behind' | 'outcome' | 'message
   outcome: null,
   message: null,
   by: null,
+}
+
+/** Nobody looks for them, so they are never open. */
+const REFUSALS: Kind<RunRefusals> = {
+  name: 'refusals',
+  key: run => run.key,
+  read: (stored, key, version) => {
+    const known = Array.isArray(stored.jobs) && typeof stored.headSha === 'string'
+    return known ? ({ ...NO_REFUSALS, ...stored, key, version } as RunRefusals) : undefined
+  },
+  empty: ({ key }) => ({ ...NO_REFUSALS, key }),
+  repositoryId: () => null,
+  byRepository: 'filter',
+  createdAt: run => run.at,
+  endedAt: run => run.at,
+  listedAt: () => null,
+}
+const NO_REFUSALS: Pick<RunRefusals, 'told' | 'checkId' | 'tellingUntil'> = {
+  told: 0,
+  checkId: null,
+  tellingUntil: null,
 }
 
 /** As much as the lists look at; an item from before a field was added has its default. */

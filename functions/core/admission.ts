@@ -214,9 +214,18 @@ export function forget(gate: Gate, runners: readonly string[]): Gate {
   return runners.length === 0 ? gate : { ...gate, waiting: without(gate.waiting, new Set(runners)) }
 }
 
-/** Puts a job that had its place back in line; nothing was started on it, and it holds nothing until `notBefore`. */
-export function stepBack(gate: Gate, request: PlaceRequest, notBefore: number): Gate {
-  const left = forgo(gate, [request.runner])
+/**
+ * Puts a job that had its place back in line; nothing was started on it, and it holds nothing until `notBefore`.
+ * @param by whose message gave the place; one that somebody else has taken over since stays, for a runner may live on it
+ */
+export function stepBack(
+  gate: Gate,
+  request: PlaceRequest,
+  notBefore: number,
+  by?: ReadonlyMap<string, string>,
+): Gate {
+  const left = forgo(gate, [request.runner], by)
+  if (Object.hasOwn(left.holders, request.runner)) return gate
   return { ...left, waiting: enqueue(left.waiting, request, notBefore) }
 }
 

@@ -172,6 +172,16 @@ function open(breaker: Breaker, now: number): Breaker {
   return { ...breaker, openings, openUntil: now + skip, probe: null }
 }
 
+/** True where tasks of a kind failed only after they were taken, lately, and none has come up since. */
+export function isDoubtful(
+  breakers: Breakers,
+  shape: CapacityKind & { readonly arch: Arch },
+  now: number,
+): boolean {
+  const breaker = breakers[kindKey(shape)]
+  return breaker?.late === true && !isOld(breaker, now)
+}
+
 /** True when every kind of `order` failed for a quota of the account last. */
 export function isOverQuota(breakers: Breakers, order: readonly CapacityKind[], arch: Arch): boolean {
   return order.every(kind => breakers[kindKey({ ...kind, arch })]?.quota !== undefined)

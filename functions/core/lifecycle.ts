@@ -168,15 +168,19 @@ function ending(known: Ending, told: Ending): Ending {
 }
 
 /**
- * A stopped runner that ran its job leaves nothing behind; of any other one has to look, and of one that goes by a later
- * name too: GitHub did not let go of the first.
+ * A stopped runner that ran its job leaves nothing behind, nor does one that GitHub was not asked for; of any other one
+ * has to look, and of one that goes by a later name too: GitHub did not let go of the first.
  */
 export function withCleaning(runner: Runner, now: number): Runner {
   const { stoppedAt, job, cleanedAt, registration, name } = runner
   const isByFirstName = registration === null || registration.name === name
-  return stoppedAt !== null && job !== null && cleanedAt === null && isByFirstName
-    ? { ...runner, cleanedAt: now }
-    : runner
+  const isClean = (job !== null && isByFirstName) || neverCameUp(runner)
+  return stoppedAt !== null && cleanedAt === null && isClean ? { ...runner, cleanedAt: now } : runner
+}
+
+/** True of a held runner (`heldUntil`) that has not come up: nobody has asked GitHub for it. */
+export function neverCameUp({ heldUntil, startedAt, registration }: Runner): boolean {
+  return heldUntil != null && startedAt === null && registration === null
 }
 
 /** Takes in that GitHub gave this runner a job, or that the job ended. */

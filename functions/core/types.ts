@@ -281,6 +281,11 @@ export interface Runner {
   readonly providerId: string | null
   /** Key under which this runner, and nobody else, may take its ticket. */
   readonly ticketKey: string | null
+  /**
+   * GitHub is not asked for it before it has come up, or before this time: its kind of capacity may have none. Once it was
+   * asked for by that time, null; absent where it never waited.
+   */
+  readonly heldUntil?: number | null
   /** Start of the image pull (Fargate) or of the build (CodeBuild): from here on it is billed. */
   readonly pullStartedAt: number | null
   readonly startedAt: number | null
@@ -406,6 +411,25 @@ export interface Breaker {
 }
 
 /** A job that was lost to Spot, to be run again once. There is one for each job name of a run. */
+/** What the author of a run is told of its refused jobs, in one check run. */
+export interface RunRefusals {
+  /** `<run id>-<attempt>` */
+  readonly key: string
+  readonly version: number
+  readonly headSha: string
+  /** Of the first refusal. */
+  readonly at: number
+  /** Markdown lists of problems, each once: a matrix mostly has the same ones. */
+  readonly problems: readonly string[]
+  /** In the order of their refusals; `problems` is a place in the list of those, null where there was no more room. */
+  readonly jobs: readonly { readonly key: string; readonly name: string; readonly problems: number | null }[]
+  /** GitHub shows the first so many of them, and by this id. null: none yet, or GitHub takes no check run for this commit. */
+  readonly told: number
+  readonly checkId: number | null
+  /** Until then somebody tells GitHub, and of those who come meanwhile as well. */
+  readonly tellingUntil: number | null
+}
+
 export interface Rerun {
   /** Run and job name (rerun.ts). */
   readonly key: string

@@ -67,6 +67,8 @@ export interface ApiJob extends JobView {
   readonly completedAt: string | null
   /** AWS took its runner back while it ran; `costUsd` was spent for nothing. */
   readonly lostTo: 'spot' | null
+  /** Only of a refused job: why, by its code of docs/errors.md, and when. */
+  readonly refused?: { readonly code: string; readonly at: string | null }
   /** The job, lost to Spot, whose re-run this is. */
   readonly rerunOf: { readonly jobId: number; readonly attempt: number } | null
   /** How sure costUsd is. */
@@ -164,6 +166,7 @@ export function apiJob(job: Job, runner: Runner | undefined): ApiJob {
     startedAt: iso(job.started?.at),
     completedAt: iso(job.completed?.at),
     lostTo: job.lostTo,
+    ...(job.refused ? { refused: { code: job.refused.code, at: iso(job.refused.at) } } : {}),
     rerunOf: job.rerunOf === null ? null : jobOf(job.rerunOf),
     basis: cost?.basis ?? null,
     onDemandUsd: cost && onDemandUsd(cost),

@@ -1,4 +1,5 @@
 /** The GitHub port on GitHub's REST API, as an App. */
+import type { RefusalReport } from '../core/refusal.ts'
 import type {
   Clock,
   FailedDelivery,
@@ -72,8 +73,6 @@ class RestGitHub implements GitHub {
   readonly #clock: Clock
   readonly #log: Log
   readonly #wait: (ms: number) => Promise<void>
-  /** Refusals that GitHub shows; its lists lag behind its writes. */
-  readonly #reported = new Memo<true>(1000)
   /** What set a run off does not change, and a matrix asks for it once for each of its jobs. */
   readonly #runs = new Memo<GitHubRun | null>(1000, run => run !== null)
   /** Whose budget is nearly used up → until when. */
@@ -305,29 +304,24 @@ class RestGitHub implements GitHub {
 
   async reportRefusal(
     scope: GitHubScope,
-    check: {
-      readonly externalId: string
-      readonly headSha: string
-      readonly title: string
-      readonly summary: string
-    },
-  ): Promise<void> {
-    const key = `${scope.repository.id} ${check.headSha} ${check.externalId}`
-    await this.#reported.get(key, async () => {
-      try {
-        if (!(await this.#findCheck(scope, check.headSha, check.externalId)))
-          await this.#createCheck(scope, check)
-      } catch (error) {
-        // The commit is not there for us, and will not be: the run can still be cancelled, and the ledger says why
-        if (!answered(error, 404, 422)) throw error
-        this.#log.error('GitHub takes no check run for this commit', {
-          repository: scope.repository.name,
-          commit: check.headSha,
-          reason: error.detail,
-        })
-      }
-      return true
-    })
+    check: RefusalReport,
+    known: number | null,
+  ): Promise<number | null> {
+    try {
+      const id = known ?? (await this.#findCheck(scope, check.headSha, check.externalId))
+      if (id === null) return await this.#createCheck(scope, check)
+      await this.#updateCheck(scope, id, check)
+      return id
+    } catch (error) {
+      // The commit is not there for us, and will not be: the run can still be cancelled, and the ledger says why
+      if (!answered(error, 404, 422)) throw error
+      this.#log.error('GitHub takes no check run for this commit', {
+        repository: scope.repository.name,
+        commit: check.headSha,
+        reason: error.detail,
+      })
+      return null
+    }
   }
 
   async rerunJob(scope: GitHubScope, jobId: number): Promise<RerunOutcome> {
@@ -359,7 +353,7 @@ class RestGitHub implements GitHub {
     return redeliver(this.#client, await this.#tokens.app(), id)
   }
 
-  async #findCheck(scope: GitHubScope, ref: string, externalId: string): Promise<boolean> {
+  async #findCheck(scope: GitHubScope, ref: string, externalId: string): Promise<number | null> {
     const found = await this.#find(
       async page => {
         const { data } = await this.#as(scope, as =>
@@ -378,36 +372,35 @@ class RestGitHub implements GitHub {
       },
       run => run.external_id === externalId,
     )
-    return found !== null
+    return found === null ? null : Number(found.id)
   }
 
-  async #createCheck(
-    scope: GitHubScope,
-    {
-      externalId,
-      headSha,
-      title,
-      summary,
-    }: {
-      readonly externalId: string
-      readonly headSha: string
-      readonly title: string
-      readonly summary: string
-    },
-  ): Promise<void> {
-    const output = { title: cut(title, TITLE_BYTES), summary: cut(summary, SUMMARY_BYTES) }
+  async #updateCheck(scope: GitHubScope, checkRunId: number, check: RefusalReport): Promise<void> {
     await this.#as(scope, as =>
+      this.#client('PATCH /repos/{owner}/{repo}/check-runs/{check_run_id}', {
+        ...as,
+        ...where(scope),
+        check_run_id: checkRunId,
+        output: outputOf(check),
+      }),
+    )
+  }
+
+  async #createCheck(scope: GitHubScope, check: RefusalReport): Promise<number> {
+    const { data } = await this.#as(scope, as =>
       this.#client('POST /repos/{owner}/{repo}/check-runs', {
         ...as,
         ...where(scope),
         name: CHECK_NAME,
-        head_sha: headSha,
-        external_id: externalId,
+        head_sha: check.headSha,
+        external_id: check.externalId,
         status: 'completed',
         conclusion: 'failure',
-        output,
+        output: outputOf(check),
       }),
     )
+    if (typeof data?.id !== 'number') throw notUnderstood('check-run')
+    return data.id
   }
 
   async #all<T>(load: (page: number) => Promise<T[]>, maxPages: number): Promise<T[]> {
@@ -450,6 +443,10 @@ class RestGitHub implements GitHub {
       }
     }
   }
+}
+
+function outputOf({ title, summary }: RefusalReport) {
+  return { title: cut(title, TITLE_BYTES), summary: cut(summary, SUMMARY_BYTES) }
 }
 
 interface ApiJob {

@@ -7,6 +7,9 @@ export const PAST_SEEDS: readonly number[] = [
   542, 548, 573, 616, 662, 684, 742, 785, 820, 841, 842, 853, 870, 878, 894, 897, 908, 911, 995,
 ]
 
+/** For so long jobs were queued in those. */
+export const PAST_MINUTES = 100
+
 export const LATER_FAULTS: readonly string[] = [
   'redelivery-lost',
   'log-unavailable',

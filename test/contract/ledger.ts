@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { EMPTY_GATE } from '../../functions/core/admission.ts'
 import { newRunner } from '../../functions/core/lifecycle.ts'
 import { EMPTY_NOTICES } from '../../functions/core/notice-memory.ts'
+import { withRefused } from '../../functions/core/refusal.ts'
 import { adopt, remember } from '../../functions/core/rerun.ts'
 import { rollupKey, spendOf, spendOfHour } from '../../functions/core/rollups.ts'
 import { EMPTY_MEMORY } from '../../functions/core/sweep-memory.ts'
@@ -124,6 +125,18 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
         expect(await ledger.reruns.put(adopted)).toEqual({ ok: true })
         expect(await ledger.reruns.get(rerun.key)).toEqual(adopted)
         expect(await ledger.reruns.open({ limit: 10 })).toEqual([other])
+      })
+
+      it('keeps what a run was told of its refused jobs', async () => {
+        const problems = [{ label: '5cpu', message: 'béb \u{1f642}', suggestion: null }]
+        const first = { ...withRefused(undefined, request(), problems, T0), version: 1 }
+        expect(await ledger.refusals.get(first.key)).toBeUndefined()
+        expect(await ledger.refusals.put(first)).toEqual({ ok: true })
+        expect(await ledger.refusals.get(first.key)).toEqual(first)
+        expect(await ledger.refusals.put({ ...first, told: 1 })).toEqual({ ok: false, current: first })
+        const told = { ...first, version: 2, told: 1, checkId: 7, tellingUntil: T0 }
+        expect(await ledger.refusals.put(told)).toEqual({ ok: true })
+        expect(await ledger.refusals.get(first.key)).toEqual(told)
       })
 
       it('writes one version over the one before it and nothing else, and answers what is there', async () => {

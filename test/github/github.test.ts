@@ -177,7 +177,7 @@ describe('a JIT config', () => {
     })
     expect(await failureOf(poor.github.cancelRun(SCOPE, 1))).toMatchObject({ status: 422 })
     expect(await failureOf(poor.github.removeRunner(SCOPE, 1))).toMatchObject({ status: 422 })
-    expect(await failureOf(poor.github.reportRefusal(SCOPE, CHECK))).toMatchObject({ status: 422 })
+    expect(await failureOf(poor.github.reportRefusal(SCOPE, CHECK, null))).toMatchObject({ status: 422 })
   })
 
   it.each<[string, Fault, number | null]>([
@@ -239,7 +239,7 @@ describe('what goes wrong with any call', () => {
       [JOB, () => github.getJob(SCOPE, 1)],
       ['actions/get-workflow-run', () => github.getRun(SCOPE, 1)],
       ['actions/list-self-hosted-runners-for-repo', () => github.findRunner(SCOPE, NAME)],
-      ['checks/list-for-ref', () => github.reportRefusal(SCOPE, CHECK)],
+      ['checks/list-for-ref', () => github.reportRefusal(SCOPE, CHECK, null)],
       ['apps/list-webhook-deliveries', () => github.listFailedDeliveries(null)],
     ]
     for (const [operation, call] of operations) {
@@ -441,7 +441,7 @@ describe('a refusal', () => {
 
   it('is a failed check run', async () => {
     const { github, server } = await start()
-    await github.reportRefusal(SCOPE, CHECK)
+    await github.reportRefusal(SCOPE, CHECK, null)
     expect(server.checks).toMatchObject([
       {
         name: 'tornade',
@@ -458,29 +458,35 @@ describe('a refusal', () => {
     const common = { repositoryId: APP.id, name: 'tornade', status: 'completed', conclusion: 'failure' }
     for (let id = 0; id < 101; id++)
       server.checks.push({ ...CHECK, ...common, id, externalId: `tornade:${id}:1` })
-    await github.reportRefusal(SCOPE, { ...CHECK, externalId: 'tornade:100:1' })
+    await github.reportRefusal(SCOPE, { ...CHECK, externalId: 'tornade:100:1' }, null)
     expect(server.checks).toHaveLength(101)
     expect(server.count(LIST)).toBe(2)
   })
 
-  it('is asked about once by one process', async () => {
+  it('that is known is written over without a look for it', async () => {
     const { github, server } = await start()
-    await Promise.all(Array.from({ length: 20 }, () => github.reportRefusal(SCOPE, CHECK)))
-    await github.reportRefusal(SCOPE, CHECK)
-    expect([server.count(LIST), server.count(CREATE)]).toEqual([1, 1])
+    const id = await github.reportRefusal(SCOPE, CHECK, null)
+    const more = { ...CHECK, title: 'Two of them', summary: 'Use 8cpu, both.' }
+    expect(await github.reportRefusal(SCOPE, more, id)).toBe(id)
+    expect(server.checks).toMatchObject([{ ...more, conclusion: 'failure' }])
+    expect([server.count(LIST), server.count(CREATE), server.count('checks/update')]).toEqual([1, 1, 1])
   })
 
   it('is there once, although the first answer got lost', async () => {
     const { github, server } = await start()
     server.fail(CREATE, { connection: 'breaks', after: true })
-    await failureOf(github.reportRefusal(SCOPE, CHECK))
-    await github.reportRefusal(SCOPE, CHECK)
+    await failureOf(github.reportRefusal(SCOPE, CHECK, null))
+    await github.reportRefusal(SCOPE, CHECK, null)
     expect(server.checks).toHaveLength(1)
   })
 
   it('is cut to what GitHub takes', async () => {
     const { github, server } = await start()
-    await github.reportRefusal(SCOPE, { ...CHECK, title: 'é'.repeat(300), summary: `x${'🌪'.repeat(20_000)}` })
+    await github.reportRefusal(
+      SCOPE,
+      { ...CHECK, title: 'é'.repeat(300), summary: `x${'🌪'.repeat(20_000)}` },
+      null,
+    )
     const { title, summary } = server.checks[0]!
     expect(Buffer.byteLength(title)).toBeLessThanOrEqual(255)
     expect(Buffer.byteLength(summary)).toBeLessThanOrEqual(65_535)
@@ -491,7 +497,7 @@ describe('a refusal', () => {
   it('is given up, and logged, where the commit is not there', async () => {
     const { github, server, log } = await start()
     server.missingCommits.add(CHECK.headSha)
-    await github.reportRefusal(SCOPE, CHECK)
+    await github.reportRefusal(SCOPE, CHECK, null)
     expect(server.checks).toEqual([])
     expect(log.filter(({ level }) => level === 'error')).toEqual([
       {

@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads'
 import type { WorkerAnswer } from '../../cli/soak-worker.ts'
 
-const NOTHING = { states: {}, runners: 0, deadLetters: 0, recoveryMinutes: 1 }
+const NOTHING = { states: {}, runners: 0, deadLetters: 0, unheard: 0, recoveryMinutes: 1 }
 
 parentPort!.on('message', async (seed: number) => {
   if (seed === 5) process.exit(7)

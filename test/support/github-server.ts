@@ -170,6 +170,7 @@ const RIGHTS: Readonly<
   'checks/create': ['checks', 'write'],
   'users/get-authenticated': 'user',
   'orgs/list-memberships-for-authenticated-user': 'user',
+  'checks/update': ['checks', 'write'],
 }
 
 interface Reply {
@@ -649,6 +650,16 @@ export class GitHubServer {
       }
       this.checks.push(check)
       return this.#example(operation, 201, checkBody(check))
+    },
+    'checks/update': ({ params, body, operation }, { id }) => {
+      const place = this.checks.findIndex(
+        check => check.repositoryId === id && check.id === Number(params.check_run_id),
+      )
+      if (place < 0) return notFound()
+      const { output } = body as { output: { title: string; summary: string } }
+      if (output.summary.length > 65_535) return invalid('Invalid request. summary is too long.')
+      this.checks[place] = { ...this.checks[place]!, ...output }
+      return this.#example(operation, 200, checkBody(this.checks[place]))
     },
   }
 

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import { jobState } from '../../functions/core/lifecycle.ts'
 import type { Ports } from '../../functions/ports.ts'
-import type { ComputeFaults } from '../../local/compute.ts'
+import type { ComputeFaults, Fate } from '../../local/compute.ts'
 import type { World } from '../../local/world.ts'
 import {
   busyDay,
@@ -76,6 +76,20 @@ interface Scene {
   readonly ends?: readonly string[]
 }
 
+const TOO_LATE: Fate = {
+  kind: 'fails-to-start',
+  at: 'provision',
+  reason: 'Capacity is unavailable at this time.',
+}
+const isFirstOf = (jobId: number, runner: string) => runner === `tornade-${jobId}-1-1`
+
+/** The second job comes when it is known that tasks on Spot fail late. */
+function afterTooLate({ clock, github }: World): void {
+  const facts = { labels: ['tornade', 'spot'], script: { durationMs: MINUTE } }
+  github.queue(job(1, facts))
+  clock.after(2 * MINUTE, () => github.queue(job(2, facts)))
+}
+
 const SCENES: Readonly<Record<string, Scene>> = {
   'one job': {
     runners: 2,
@@ -130,6 +144,20 @@ const SCENES: Readonly<Record<string, Scene>> = {
     },
     play: ({ github }) =>
       github.queue(job(1, { labels: ['tornade', 'spot'], script: { durationMs: MINUTE } })),
+  },
+  'a runner that is not registered before it comes up': {
+    runners: 3,
+    mostRunners: 4,
+    computeFaults: {
+      fate: ({ runner, shape }) => (isFirstOf(1, runner) && shape.capacity === 'spot' ? TOO_LATE : null),
+    },
+    play: afterTooLate,
+  },
+  'a task that fails before its runner is registered': {
+    runners: 3,
+    mostRunners: 4,
+    computeFaults: { fate: ({ shape }) => (shape.capacity === 'spot' ? TOO_LATE : null) },
+    play: afterTooLate,
   },
   'a job that Spot ends': {
     runners: 2,

@@ -100,9 +100,16 @@ function twoHours({ world: { clock, github } }: Stack, seed: number, runs: numbe
   return jobId
 }
 
+/** Median of what was lost: somebody waits for a lost queued job, and for the others a runner at most. */
+const MOST: Readonly<Record<Action, number>> = {
+  queued: MINUTE,
+  in_progress: 2 * MINUTE,
+  completed: 2 * MINUTE,
+}
+
 describe('with 30 % of deliveries lost', () => {
   it.each([1, 2, 3, 4, 5])(
-    'every job is served, and what was lost is known within three minutes (median), seed %i',
+    'every job is served, and what was lost is known within a minute or two (median), seed %i',
     { timeout: 60_000 },
     async seed => {
       const { s, losses, delays } = await lossy(30, seed)
@@ -111,7 +118,7 @@ describe('with 30 % of deliveries lost', () => {
       await untilQuiet(s)
       expect(await leftovers(s)).toEqual([])
       expect((await jobs(s.world)).map(jobState)).toEqual(Array(count).fill('completed'))
-      for (const { key, delay } of delays()) expect(delay, key).toBeLessThan(24 * HOUR)
+      for (const { key, delay } of delays()) expect(delay, key).toBeLessThan(5 * MINUTE)
       const of = (action: Action, trace?: boolean) =>
         delays()
           .filter(loss => loss.action === action && (trace === undefined || loss.trace === trace))
@@ -122,11 +129,12 @@ describe('with 30 % of deliveries lost', () => {
         print(
           `seed ${seed}: ${action} lost: ${seconds(of(action))}; without a trace: ${seconds(of(action, false))}`,
         )
-        expect(median(of(action)), action).toBeLessThan(3 * MINUTE)
-        expect(median(of(action, false)), action).toBeLessThan(3 * MINUTE)
+        expect(median(of(action)), action).toBeLessThan(MOST[action])
+        expect(median(of(action, false)), action).toBeLessThan(MOST[action])
       }
       expect(losses.size).toBeGreaterThan(count / 2)
       const all = delays().map(({ delay }) => delay)
+      expect(median(all)).toBeLessThan(1.5 * MINUTE)
       print(`seed ${seed}: ${count} jobs, all lost deliveries: ${seconds(all)}`)
     },
   )
