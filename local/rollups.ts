@@ -1,12 +1,12 @@
 /** Roll-ups without waiting for the sweeps that make them. */
-import { hourOf, upToDateAt } from '../functions/core/rollup-passes.ts'
+import { hourOf, PASSES_MS, upToDateAt } from '../functions/core/rollup-passes.ts'
 import type { RollupMemory } from '../functions/core/types.ts'
 import type { Clock, Ledger } from '../functions/ports.ts'
 import { rollUp } from '../functions/rollup.ts'
 
 /** Makes all of them from the hour of `since` on, and leaves the sweep to remember it. */
 export async function rollUpSince(ledger: Ledger, clock: Clock, since: number): Promise<void> {
-  let memory: RollupMemory = { lookedAt: 0, done: new Array<number>(4).fill(hourOf(since)) }
+  let memory: RollupMemory = { lookedAt: 0, done: PASSES_MS.map(() => hourOf(since)) }
   do memory = await rollUp({ ledger, clock }, memory, () => Number.POSITIVE_INFINITY)
   while (upToDateAt(memory) !== clock.now())
   const sweep = await ledger.sweep.get()

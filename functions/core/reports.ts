@@ -13,6 +13,7 @@ import {
   type Happenings,
   happenedIn,
   KEPT_MS,
+  keyOf,
   periodOf,
   type SpendRollup,
   type StartTimes,
@@ -178,8 +179,8 @@ export function reportOf(period: Period, rollups: readonly SpendRollup[], comput
     for (const cell of parts.flatMap(({ cells }) => cells)) {
       const { repository, workflow, role, compute } = cell
       rows.repository.add(repository, { repository }, index, cell)
-      rows.workflow.add(JSON.stringify([repository, workflow]), { repository, workflow }, index, cell)
-      rows.role.add(JSON.stringify(role), { role }, index, cell)
+      rows.workflow.add(keyOf(repository, workflow), { repository, workflow }, index, cell)
+      rows.role.add(keyOf(role), { role }, index, cell)
       rows.compute.add(compute, { compute }, index, cell)
     }
   }
@@ -191,7 +192,8 @@ export function reportOf(period: Period, rollups: readonly SpendRollup[], comput
     happened: happenedIn(rollups.map(({ happened }) => happened)),
     starts: startsOf(rollups.map(({ starts }) => starts)),
     days: days.map(({ day, parts }) => {
-      const { sums, byCompute, happened, starts } = spendOf('day', day, 0, parts)
+      const { sums, byCompute, happened, starts } =
+        parts.length === 1 ? parts[0]! : spendOf('day', day, 0, parts)
       return { day, sums, byCompute, happened, starts }
     }),
     byRepository: rows.repository.dearestFirst(),

@@ -9,9 +9,11 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
 /** After the end of an hour; all a little past a full hour, so that one sweep does all of them. */
-export const PASSES_MS = [0, 2, 25, 73].map(hours => hours * HOUR_MS + 10 * MINUTE_MS)
+export const PASSES_MS = [0, 2, 73].map(hours => hours * HOUR_MS + 10 * MINUTE_MS)
 /** A little less than 15 minutes, which is how often a sweep looks around on a quiet stack. */
 const CURRENT_MS = 14.5 * MINUTE_MS
+/** An hour that has just ended waits for its pass, so that it is not read twice within minutes. */
+const LONGEST_MS = 30 * MINUTE_MS
 /** What a first sweep looks back to. */
 const FIRST_MS = DAY_MS
 /** Items may go a little before their time is over. */
@@ -80,7 +82,8 @@ export function upToDateAt({ lookedAt, done }: RollupMemory): number | null {
 
 /** True when `currentHours` are to be looked at. */
 export function isCurrentDue({ lookedAt }: RollupMemory, now: number): boolean {
-  return now - lookedAt >= CURRENT_MS
+  const isJustOver = until(0, now) < hourOf(now)
+  return now - lookedAt >= (isJustOver ? LONGEST_MS : CURRENT_MS)
 }
 
 /** The first hour that this pass has not been made of. */

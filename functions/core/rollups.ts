@@ -344,7 +344,12 @@ export function computeKind({ compute, capacity }: RunnerShape): ComputeKind {
 type CellNames = Pick<Cell, 'repository' | 'workflow' | 'role' | 'compute'>
 
 function cellKey({ repository, workflow, role, compute }: CellNames): string {
-  return JSON.stringify([repository, workflow, role, compute])
+  return keyOf(repository, workflow, role, compute)
+}
+
+/** Names are cleaned, so none has a control character. */
+export function keyOf(...names: readonly (string | null)[]): string {
+  return names.map(name => name ?? '\u0000').join('\n')
 }
 
 function sumsOf(runner: Runner, cost: RunnerCost, job: Job | undefined): Sums {
