@@ -7,10 +7,10 @@ import { jobState } from '../functions/core/lifecycle.ts'
 import { stalePrices } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import type { Job } from '../functions/core/types.ts'
-import { dashboard } from '../functions/dashboard.ts'
+import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { lineLog } from '../local/log.ts'
 import { upToDate } from '../local/rollups.ts'
-import { scheduleSampleDay } from '../local/sample.ts'
+import { SAMPLE_HISTORY_DAYS, scheduleSample } from '../local/sample.ts'
 import { type LocalServer, listen } from '../local/server.ts'
 import { World } from '../local/world.ts'
 import { loadConfigFile } from './config-file.ts'
@@ -79,16 +79,20 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
     secret,
     speed,
     jobSeconds: POSTED_JOB_SECONDS,
-    start: empty ? now : now - DAY_MS,
+    start: empty ? now : now - (SAMPLE_HISTORY_DAYS + 1) * DAY_MS,
     log: lineLog(io.stderr, verbose ? 'info' : 'error', () => world.clock),
     onJob: (job, before) => live && announce(job, before, io),
     // Once time is real, GitHub's double sends its deliveries over HTTP like anybody else.
     deliver: async (target, delivery) => (live ? post(live, delivery) : target.accept(delivery)),
   })
-  const stats = { deadLetters: async () => world.backlog.dead }
+  const stats = {
+    deadLetters: async () => world.backlog.dead,
+    // Its runners are doubles: they have no program, and so no version.
+    runnerVersion: async () => null,
+  }
   const pages = dashboard(
     { ...world.ports, ledger: upToDate(world.ledger, world.clock), stats },
-    { notice: NOTICE, refreshSeconds: 5, spend: config.spend },
+    dashboardOptions(config, { notice: NOTICE, refreshSeconds: 5, logs: null }),
   )
   const server = await listen(world, pages, port, filled.promise)
   io.stdout(
@@ -102,7 +106,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
     ].join('\n'),
   )
   if (!empty) {
-    scheduleSampleDay(world.clock, world.github, now, { marker: config.marker, owner: ownerOf(config) })
+    scheduleSample(world.clock, world.github, now, { marker: config.marker, owner: ownerOf(config) })
     await world.clock.run(now)
     const { items } = await world.ledger.jobs.page({ limit: 100_000 })
     io.stdout(`A sample day has run: ${items.length} jobs. It goes on now; stop with Ctrl-C.\n\n`)

@@ -5,6 +5,7 @@
  * Errors: a port call that throws has an unknown outcome, and its caller must be able to send it again.
  * Outcomes that decide what happens next are values, not exceptions.
  */
+import type { JobFilter } from './core/job-filter.ts'
 import type { Rollup } from './core/rollups.ts'
 import type {
   Gate,
@@ -316,9 +317,7 @@ export interface Page<T> {
   readonly items: readonly T[]
   readonly next: string | null
 }
-export interface JobQuery {
-  readonly state?: JobState
-  readonly repository?: string
+export interface JobQuery extends JobFilter {
   readonly cursor?: string
   readonly limit: number
 }

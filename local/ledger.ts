@@ -3,12 +3,13 @@
  * deployed ones can be. Items are shared, not copied: nothing in tornade changes an item that it was given.
  */
 import { EMPTY_GATE } from '../functions/core/admission.ts'
+import { fits } from '../functions/core/job-filter.ts'
 import { isFinal, jobState, unservedAt } from '../functions/core/lifecycle.ts'
 import { EMPTY_NOTICES } from '../functions/core/notice-memory.ts'
 import { periodOf, type Rollup, rollupKey } from '../functions/core/rollups.ts'
 import { EMPTY_MEMORY } from '../functions/core/sweep-memory.ts'
 import type { Gate, Job, NoticeMemory, Rerun, Runner, SweepMemory } from '../functions/core/types.ts'
-import type { JobQuery, Ledger, Page, Put } from '../functions/ports.ts'
+import type { Ledger, Page, Put } from '../functions/ports.ts'
 
 export class LocalLedger implements Ledger {
   readonly #jobs = new Items<Job>(
@@ -56,7 +57,7 @@ export class LocalLedger implements Ledger {
       }
       return found
     },
-    page: async query => this.#jobs.page(query, job => matches(job, query)),
+    page: async query => this.#jobs.page(query, job => fits(job, query)),
     some: async keys => new Map(keys.flatMap(key => this.#jobs.get(key) ?? []).map(job => [job.key, job])),
     unserved: async hour => this.#jobs.ended(hour),
   }
@@ -109,13 +110,6 @@ export class LocalLedger implements Ledger {
       return { ok: true }
     },
   }
-}
-
-function matches(job: Job, { state, repository }: JobQuery): boolean {
-  return (
-    (state === undefined || jobState(job) === state) &&
-    (repository === undefined || job.request.repository.name === repository)
-  )
 }
 
 /** Versioned items with an index of the open ones, in the order in which they were first written. */

@@ -1,6 +1,6 @@
 /**
- * A day at a small company: what its repositories would have queued. It goes through the system like any other
- * delivery; nothing of it is written anywhere directly. The same `now` gives the same day.
+ * A day at a small company, after quieter weeks: what its repositories would have queued. It goes through the system like
+ * any other delivery; nothing of it is written anywhere directly. The same `now` gives the same days.
  */
 
 import type { SteppedClock } from './clock.ts'
@@ -47,7 +47,7 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
     private: true,
     workflow: 'CI',
     event: 'pull_request',
-    runs: 22,
+    runs: 13,
     jobs: [
       { name: 'lint', labels: ['arm64', 'spot', '1cpu'], minutes: [0.6, 1.5] },
       ...matrix('test', 3, ['arm64', 'spot', '4cpu'], [2, 6]),
@@ -59,7 +59,7 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
     private: true,
     workflow: 'Deploy',
     event: 'push',
-    runs: 7,
+    runs: 4,
     jobs: [
       { name: 'build image', labels: ['docker', '4cpu'], minutes: [3, 5] },
       { name: 'roll out', labels: ['1cpu'], minutes: [1, 3], afterMinutes: 6 },
@@ -70,7 +70,7 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
     private: true,
     workflow: 'Test',
     event: 'push',
-    runs: 16,
+    runs: 10,
     jobs: [
       { name: 'unit', labels: ['spot', '2cpu'], minutes: [1.5, 4] },
       { name: 'integration', labels: ['spot', '4cpu', '16gb'], minutes: [4, 11] },
@@ -81,7 +81,7 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
     private: false,
     workflow: 'Site',
     event: 'push',
-    runs: 5,
+    runs: 3,
     jobs: [{ name: 'publish', labels: ['arm64', 'spot', '1cpu'], minutes: [0.8, 2] }],
   },
   {
@@ -90,35 +90,47 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
     workflow: 'Nightly',
     event: 'schedule',
     runs: 1,
-    jobs: matrix('backfill', 20, ['arm64', 'spot', '8cpu', '32gb'], [10, 25]),
+    jobs: matrix('backfill', 12, ['arm64', 'spot', '8cpu', '32gb'], [10, 25]),
   },
   {
     repository: 'mobile',
     private: true,
     workflow: 'Android',
     event: 'pull_request',
-    runs: 4,
+    runs: 3,
     // Nobody has told this team that there is no such size.
     jobs: [{ name: 'assemble', labels: ['6cpu'], minutes: [8, 15] }],
   },
 ]
 
-/** Queues a day that ends at `end`, and goes on in the same way for as long as the clock runs. */
-export function scheduleSampleDay(
+/** Days before the sample day. */
+export const SAMPLE_HISTORY_DAYS = 13
+/** Runs of those days, as a share of the sample day's: enough for a trend, few enough that nobody waits for them. */
+const HISTORY_SHARE = 0.3
+
+/** Queues weeks that end at `end` with a busy day, and goes on like it for as long as the clock runs. */
+export function scheduleSample(
   clock: SteppedClock,
   github: GitHubDouble,
   end: number,
   options: SampleOptions,
 ): void {
   const sample = new Sample(clock, github, options)
-  for (const plan of WORKFLOWS)
+  for (const plan of WORKFLOWS) {
     for (const at of runTimes(plan, end)) clock.at(at, () => sample.queueRun(plan))
+    for (let day = 1; day <= SAMPLE_HISTORY_DAYS; day++) {
+      for (const at of historyTimes(plan, end - day * DAY_MS, day))
+        clock.at(at, () =>
+          sample.queueRun(plan.event === 'schedule' ? { ...plan, jobs: plan.jobs.slice(0, 4) } : plan),
+        )
+    }
+  }
   const goOn = (): void => {
     sample.queueRun(sample.pick(WORKFLOWS.filter(plan => plan.event !== 'schedule')))
     clock.after(sample.between(30_000, 120_000), goOn)
   }
-  // A run just before the end, so that whoever looks sees jobs move.
-  clock.at(end - 20_000, goOn)
+  // From some minutes before the end on, so that whoever looks sees jobs move.
+  clock.at(end - 6 * MINUTE_MS, goOn)
 }
 
 class Sample {
@@ -224,15 +236,25 @@ class Sample {
 }
 
 /** Times of the runs of a day before `end`: most of them in working hours. */
-function runTimes({ event, runs, workflow }: WorkflowPlan, end: number): number[] {
+function runTimes({ event, runs, workflow }: WorkflowPlan, end: number, wanted = runs): number[] {
   if (event === 'schedule') return [lastHour(end, 2)]
   const random = generator(runs * 7919 + workflow.length)
   const times: number[] = []
-  while (times.length < runs) {
+  while (times.length < wanted) {
     const at = end - DAY_MS + random() * (DAY_MS - HOUR_MS / 2)
     if (random() < load(new Date(at).getUTCHours())) times.push(Math.round(at))
   }
   return times.sort((a, b) => a - b)
+}
+
+/** Runs of a day some weeks ago: fewer at the weekend, more of late. */
+function historyTimes(plan: WorkflowPlan, end: number, daysAgo: number): number[] {
+  const weekday = new Date(end).getUTCDay()
+  const isWeekend = weekday === 0 || weekday === 6
+  if (plan.event === 'schedule') return isWeekend ? [] : runTimes(plan, end)
+  const growth = 1.3 - (0.6 * daysAgo) / SAMPLE_HISTORY_DAYS
+  const share = HISTORY_SHARE * growth * (isWeekend ? 0.25 : 1)
+  return runTimes({ ...plan, runs: plan.runs * 31 + daysAgo }, end, Math.round(plan.runs * share))
 }
 
 /** Share of the day's busiest hour. */

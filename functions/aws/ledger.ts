@@ -30,6 +30,7 @@ import {
 } from '@aws-sdk/client-dynamodb'
 import { EMPTY_GATE } from '../core/admission.ts'
 import { TornadeError } from '../core/errors.ts'
+import { fits, isFiltered } from '../core/job-filter.ts'
 import { isFinal, jobState, newJob, newRunner, unservedAt } from '../core/lifecycle.ts'
 import { EMPTY_NOTICES } from '../core/notice-memory.ts'
 import { KEPT_MS, type Rollup, rollupKey } from '../core/rollups.ts'
@@ -95,12 +96,13 @@ export class DynamoLedger implements Ledger {
             ? job => (state === undefined || jobState(job) === state) && (wanted?.(job) ?? true)
             : undefined,
         ),
-      page: ({ state, repository, cursor, limit }) => {
-        const filtered = state !== undefined || repository !== undefined
-        const wanted = (job: Job) =>
-          (state === undefined || jobState(job) === state) &&
-          (repository === undefined || job.request.repository.name === repository)
-        return jobs.page(cursor, limit, filtered ? wanted : undefined, state && OPEN_STATES.has(state))
+      page: ({ cursor, limit, ...filter }) => {
+        const wanted = isFiltered(filter) ? (job: Job) => fits(job, filter) : undefined
+        return jobs.page(cursor, limit, wanted, {
+          openOnly: filter.state !== undefined && OPEN_STATES.has(filter.state),
+          ...(filter.from === undefined ? {} : { from: filter.from }),
+          ...(filter.to === undefined ? {} : { to: filter.to }),
+        })
       },
       some: keys => jobs.some(keys),
       unserved: hour => jobs.ended(hour),
@@ -347,11 +349,15 @@ class Items<T extends { readonly version: number }> {
     cursor: string | undefined,
     limit: number,
     wanted?: (item: T) => boolean,
-    openOnly = false,
+    {
+      openOnly = false,
+      from: first = Number.NEGATIVE_INFINITY,
+      to: end = Number.POSITIVE_INFINITY,
+    }: Span = {},
   ): Promise<Page<T>> {
     const now = this.#settings.clock.now()
-    const newest = hourOf(now + CLOCK_SKEW_MS)
-    const oldest = hourOf(now - this.#keepMs)
+    const newest = hourOf(Math.min(now + CLOCK_SKEW_MS, end - 1))
+    const oldest = hourOf(Math.max(now - this.#keepMs, first))
     const from = cursor === undefined ? { hour: newest, below: null } : readCursor(cursor)
     if (!from) return { items: [], next: null }
     const size = Math.min(Math.max(1, limit), KEYS_PER_PAGE)
@@ -725,6 +731,13 @@ const HOURS_AT_ONCE = 32
 /** Where most items may be passed over, this many are looked at at a time: one batch. */
 const FILTERED_KEYS = 100
 
+/** What a walk through the items may leave out. */
+interface Span {
+  readonly openOnly?: boolean
+  /** Of creation, milliseconds since 1970; `to` is not part of it. */
+  readonly from?: number
+  readonly to?: number
+}
 /** Everything from here back in time: the items of this hour (below a sort key), then those of the hours before. */
 interface Place {
   /** Start of the hour. */

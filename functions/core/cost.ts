@@ -90,6 +90,11 @@ export function runnerCost(runner: Runner, prices = PRICES): RunnerCost | null {
   }
 }
 
+/** What a runner would cost that stopped at `now`; null while its launch is unknown. One that has stopped costs what it did. */
+export function costSoFar(runner: Runner, now: number): RunnerCost | null {
+  return runnerCost(runner.stoppedAt === null ? { ...runner, stoppedAt: now } : runner)
+}
+
 /** Share of the job it really ran; null when it ran none or has no cost yet. */
 export function jobCost(runner: Runner, prices = PRICES): JobCost | null {
   const bill = invoice(runner, prices)

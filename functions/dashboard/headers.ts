@@ -19,7 +19,7 @@ const HEADERS: Readonly<Record<string, string>> = {
  */
 export function securityPolicy(nonce: string | null): string {
   const scripts = nonce === null ? '' : `script-src 'nonce-${nonce}'; connect-src 'self'; `
-  return `default-src 'none'; style-src '${STYLE_HASH}'; ${scripts}base-uri 'none'; form-action 'self'; frame-ancestors 'none'`
+  return `default-src 'none'; style-src '${STYLE_HASH}'; ${scripts}img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`
 }
 
 /** For the scripts of this answer: the policy lets them through once a page has asked for it. */

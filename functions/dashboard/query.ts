@@ -20,10 +20,14 @@ const STATES: Readonly<Record<JobState, true>> = {
   cancelled: true,
   refused: true,
 }
+export const JOB_STATES = Object.keys(STATES) as readonly JobState[]
 
 export const DEFAULT_LIMIT = 100
 export const LARGEST_LIMIT = 500
 const LONGEST_REPOSITORY = 140
+const LONGEST_WORKFLOW = 300
+const LONGEST_SEARCH = 140
+const LARGEST_PAGE = 10_000
 
 const DAY_MS = 86_400_000
 export const DEFAULT_DAYS = 30
@@ -31,12 +35,17 @@ export const DEFAULT_DAYS = 30
 /** @throws QueryError */
 export function readJobQuery(parameters: Parameters): JobQuery {
   const state = readState(parameters('state'))
-  const repository = parameters('repository')
-  if (repository && repository.length > LONGEST_REPOSITORY)
-    throw new QueryError('repository must be owner/name')
+  const repository = readText('repository', 'owner/name', LONGEST_REPOSITORY, parameters)
+  const workflow = readText('workflow', 'the name of a workflow', LONGEST_WORKFLOW, parameters)
+  const from = readMoment('from', parameters('from'), 0)
+  const to = readMoment('to', parameters('to'), DAY_MS)
+  if (from !== null && to !== null && from >= to) throw new QueryError('from must be before to')
   return {
     ...(state ? { state } : {}),
     ...(repository ? { repository } : {}),
+    ...(workflow ? { workflow } : {}),
+    ...(from === null ? {} : { from }),
+    ...(to === null ? {} : { to }),
     ...readPlace(parameters),
   }
 }
@@ -65,6 +74,54 @@ export function readPeriod(parameters: Parameters, now: number): Period {
   return { from, to }
 }
 
+export interface Order<By extends string> {
+  readonly by: By
+  readonly order: 'asc' | 'desc'
+}
+
+/**
+ * @param columns what may be sorted by; the first one is the default
+ * @throws QueryError
+ */
+export function readOrder<By extends string>(
+  parameters: Parameters,
+  columns: readonly [By, ...By[]],
+  first: (by: By) => 'asc' | 'desc',
+): Order<By> {
+  const [sort, order] = [parameters('sort'), parameters('order')]
+  const by = sort ? columns.find(column => column === sort) : columns[0]
+  if (by === undefined) throw new QueryError(`sort must be one of ${columns.join(', ')}`)
+  if (order && order !== 'asc' && order !== 'desc') throw new QueryError('order must be asc or desc')
+  return { by, order: order ? (order as 'asc' | 'desc') : first(by) }
+}
+
+/** From 1. @throws QueryError */
+export function readPageNumber(parameters: Parameters): number {
+  const text = parameters('page')
+  if (!text) return 1
+  if (!/^[1-9]\d{0,4}$/.test(text) || Number(text) > LARGEST_PAGE)
+    throw new QueryError(`page must be a whole number from 1 to ${LARGEST_PAGE}`)
+  return Number(text)
+}
+
+/** Part of a name, in small letters; empty where none was given. @throws QueryError */
+export function readSearch(parameters: Parameters): string {
+  return readText('q', 'a part of a name', LONGEST_SEARCH, parameters).toLowerCase()
+}
+
+/** Name of a workflow. @throws QueryError */
+export function readWorkflow(parameters: Parameters): string {
+  const name = readText('name', 'the name of a workflow', LONGEST_WORKFLOW, parameters)
+  if (name === '') throw new QueryError('name must be the name of a workflow')
+  return name
+}
+
+function readText(name: string, what: string, longest: number, parameters: Parameters): string {
+  const text = parameters(name) ?? ''
+  if (text.length > longest) throw new QueryError(`${name} must be ${what}`)
+  return text
+}
+
 function readMoment(name: string, text: string | undefined, wholeDayMs: number): number | null {
   if (!text) return null
   const match = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/.exec(text)
@@ -80,7 +137,7 @@ function isDay(day: string): boolean {
   return !Number.isNaN(at) && new Date(at).toISOString().startsWith(day)
 }
 
-function startOfDay(at: number): number {
+export function startOfDay(at: number): number {
   return Math.floor(at / DAY_MS) * DAY_MS
 }
 

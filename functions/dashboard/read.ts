@@ -1,7 +1,6 @@
 /** What the pages and documents show, read from the ledger. */
 import { jobState, needsRunner, readySince, runnerState } from '../core/lifecycle.ts'
-import { type PriceAge, priceAge } from '../core/prices.ts'
-import { type Period, type Summary, summaryOf } from '../core/reports.ts'
+import { type Period, type Report, type Summary, summaryOf } from '../core/reports.ts'
 import type { Job, Runner } from '../core/types.ts'
 import { type ApiJob, apiJob, ranOn, secondsBetween } from '../core/views.ts'
 import type { JobQuery, Ledger, Page, Ports } from '../ports.ts'
@@ -9,7 +8,17 @@ import { readReport } from '../reports.ts'
 
 export type DashboardPorts = Pick<Ports, 'clock' | 'ledger' | 'log'> & {
   /** Messages that were given up, in all dead-letter queues together. */
-  readonly stats: { deadLetters(): Promise<number> }
+  readonly stats: {
+    deadLetters(): Promise<number>
+    /** Of the runner program in the image in use; null where nobody knows. `releasedAt` is GitHub's time of that release. */
+    runnerVersion(): Promise<RunnerVersion | null>
+  }
+}
+
+export interface RunnerVersion {
+  /** For example 2.336.0. */
+  readonly version: string
+  readonly releasedAt: number
 }
 
 export interface Health {
@@ -32,26 +41,43 @@ export interface JobWithRunner {
   readonly runner: Runner | undefined
 }
 
+/** What the front page shows. */
 export interface Overview {
   readonly now: number
-  readonly health: Health
+  /** Of this month until now, and of the one before. */
+  readonly month: Report
+  readonly before: Report
+  readonly deadLetters: number
+  /** Runners that hold a place. */
+  readonly live: number
+  /** Jobs that a limit, or a lack of capacity, holds back; `more` says that there are others. */
+  readonly deferred: { readonly count: number; readonly more: boolean; readonly oldest: number | null }
+}
+
+/** What moves now. */
+export interface Live {
+  readonly now: number
+  readonly health: Pick<Health, 'queued' | 'oldestQueuedSeconds' | 'live' | 'deferred'>
   /** Runners that a job runs on. */
   readonly busy: number
   /** The first open jobs that no live runner runs, oldest first, of so many. */
   readonly queue: readonly Job[]
   readonly queueLength: number
   /** The newest runners that have not stopped, with the job they run, else the one they are meant for. */
-  readonly live: readonly { readonly runner: Runner; readonly job: Job | undefined }[]
-  /** Latest jobs that ended, newest first. */
-  readonly recent: readonly JobWithRunner[]
-  readonly summary: Summary
-  readonly prices: PriceAge
+  readonly runners: readonly { readonly runner: Runner; readonly job: Job | undefined }[]
+}
+
+/** One job with all that is known of it. */
+export interface JobDetail extends JobWithRunner {
+  readonly now: number
 }
 
 /** Far more than may be open: GitHub fails a job that waited for a day. */
 const OPEN_JOBS = 10_000
 const PAGE = 1000
-const RECENT_JOBS = 50
+/** Jobs that are sorted by anything but their time. */
+export const SORTED_JOBS = 1000
+const SORTED_PAGES = 20
 /** Rows of one table; counts are of all. */
 const ROWS = 100
 const DAY_MS = 86_400_000
@@ -69,54 +95,129 @@ export async function readHealth({ clock, ledger, stats }: DashboardPorts): Prom
     refusedSince(ledger, clock.now() - DAY_MS),
     stats.deadLetters(),
   ])
-  return health(jobs, runners, refused, deadLetters, clock.now())
+  return { ...health(jobs, runners, clock.now()), refused, deadLetters }
 }
 
 export async function readSummary(ports: DashboardPorts, period: Period): Promise<Summary> {
   return summaryOf(await readReport(ports, period))
 }
 
-/** All that the front page shows. */
-export async function readOverview(ports: DashboardPorts, period: Period): Promise<Overview> {
+/** Two reports and two items, however much there is. */
+export async function readOverview(ports: DashboardPorts): Promise<Overview> {
   const { clock, ledger, stats } = ports
   const now = clock.now()
-  const [open, runners, refused, deadLetters, recent, summary] = await Promise.all([
-    ledger.jobs.open({ limit: OPEN_JOBS }),
-    ledger.runners.open({}),
-    refusedSince(ledger, now - DAY_MS),
+  const start = startOfMonth(now, 0)
+  const [month, before, gate, deadLetters] = await Promise.all([
+    readReport(ports, { from: start, to: now + 1 }),
+    readReport(ports, { from: startOfMonth(now, -1), to: start }),
+    ledger.gate.get(),
     stats.deadLetters(),
-    recentJobs(ledger),
-    readSummary(ports, period),
   ])
-  const live = runners.filter(isLive).sort((a, b) => bornAt(b) - bornAt(a))
-  const running = new Set(live.map(runner => runner.job?.key))
-  const shown = live.slice(0, ROWS)
-  const queue = open.filter(job => !running.has(job.key))
+  const lines = Object.values(gate.waiting)
+  const heads = lines.flatMap(line => line.heads)
   return {
     now,
-    health: health(open, runners, refused, deadLetters, now),
-    busy: live.filter(runner => runnerState(runner) === 'busy').length,
-    queue: queue.slice(0, ROWS),
-    queueLength: queue.length,
-    live: await Promise.all(
-      shown.map(async runner => {
-        const key = runner.job?.key ?? runner.for
-        return { runner, job: key === null ? undefined : await ledger.jobs.get(key) }
-      }),
-    ),
-    recent: await withRunners(ledger, recent),
-    summary,
-    prices: priceAge(now),
+    month,
+    before,
+    deadLetters,
+    live: Object.keys(gate.holders).length,
+    deferred: {
+      count: heads.length,
+      more: lines.some(line => line.more),
+      oldest: heads.reduce<number | null>((oldest, { since }) => Math.min(oldest ?? since, since), null),
+    },
   }
 }
 
-function health(
-  jobs: readonly Job[],
-  runners: readonly Runner[],
-  refused: number,
-  deadLetters: number,
-  now: number,
-): Health {
+function startOfMonth(at: number, months: number): number {
+  const date = new Date(at)
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + months)
+}
+
+export async function readLive({ clock, ledger }: DashboardPorts): Promise<Live> {
+  const now = clock.now()
+  const [open, runners] = await Promise.all([ledger.jobs.open({ limit: OPEN_JOBS }), ledger.runners.open({})])
+  const live = runners.filter(isLive).sort((a, b) => bornAt(b) - bornAt(a))
+  const running = new Set(live.map(runner => runner.job?.key))
+  const queue = open.filter(job => !running.has(job.key))
+  const shown = live.slice(0, ROWS)
+  const known = new Map(open.map(job => [job.key, job]))
+  return {
+    now,
+    health: health(open, runners, now),
+    busy: live.filter(runner => runnerState(runner) === 'busy').length,
+    queue: queue.slice(0, ROWS),
+    queueLength: queue.length,
+    runners: await Promise.all(
+      shown.map(async runner => {
+        const key = runner.job?.key ?? runner.for
+        return { runner, job: key === null ? undefined : (known.get(key) ?? (await ledger.jobs.get(key))) }
+      }),
+    ),
+  }
+}
+
+/** Newest first. A page of a filter that fits few jobs can hold fewer than its limit. */
+export async function readJobRows(ledger: Ledger, query: JobQuery): Promise<Page<JobWithRunner>> {
+  const { items, next } = await ledger.jobs.page(query)
+  return { items: await withRunners(ledger, items), next }
+}
+
+/** The newest jobs that fit, in another order: only so many, because the ledger knows them by their time alone. */
+export async function readSortedJobs(
+  ledger: Ledger,
+  query: JobQuery,
+  value: (job: Job) => number,
+  order: 'asc' | 'desc',
+  place: { readonly page: number; readonly size: number },
+): Promise<{ readonly rows: readonly JobWithRunner[]; readonly found: number; readonly more: boolean }> {
+  const { cursor: _, ...filter } = query
+  const found: Job[] = []
+  let next: string | null = null
+  for (
+    let page = 0;
+    page < SORTED_PAGES && found.length < SORTED_JOBS && (page === 0 || next !== null);
+    page++
+  ) {
+    const answer: Page<Job> = await ledger.jobs.page({
+      ...filter,
+      ...(next === null ? {} : { cursor: next }),
+      limit: SORTED_JOBS - found.length,
+    })
+    found.push(...answer.items)
+    next = answer.next
+  }
+  const sign = order === 'asc' ? 1 : -1
+  const sorted = found
+    .map(job => [value(job), job] as const)
+    // What has no value stands last, in both directions.
+    .sort(([a], [b]) => Number(Number.isNaN(a)) - Number(Number.isNaN(b)) || sign * (a - b))
+    .map(([, job]) => job)
+  const from = (place.page - 1) * place.size
+  return {
+    rows: await withRunners(ledger, sorted.slice(from, from + place.size)),
+    found: found.length,
+    more: next !== null,
+  }
+}
+
+export async function readJobDetail(
+  { clock, ledger }: DashboardPorts,
+  key: string,
+): Promise<JobDetail | undefined> {
+  const job = await ledger.jobs.get(key)
+  if (!job) return undefined
+  const name = ranOn(job) ?? job.runner
+  return { now: clock.now(), job, runner: name === null ? undefined : await ledger.runners.get(name) }
+}
+
+/** Whether anything is known of a repository of that name. */
+export async function isKnownRepository(ledger: Ledger, repository: string): Promise<boolean> {
+  const { items, next } = await ledger.jobs.page({ repository, limit: 1 })
+  return items.length > 0 || next !== null
+}
+
+function health(jobs: readonly Job[], runners: readonly Runner[], now: number): Live['health'] {
   const queued = jobs.filter(needsRunner)
   const oldest = queued.reduce<number | null>(
     (since, job) => Math.min(since ?? readySince(job), readySince(job)),
@@ -127,8 +228,6 @@ function health(
     oldestQueuedSeconds: oldest === null ? null : secondsBetween(oldest, now),
     live: runners.filter(isLive).length,
     deferred: queued.filter(job => jobState(job) === 'deferred').length,
-    refused,
-    deadLetters,
   }
 }
 
@@ -144,25 +243,10 @@ function bornAt({ launch, pullStartedAt, startedAt }: Runner): number {
 /** A refused job was created at most a day before it was refused: older deliveries are ignored. */
 async function refusedSince(ledger: Ledger, since: number): Promise<number> {
   let count = 0
-  for await (const jobs of pages(cursor => ledger.jobs.page({ state: 'refused', limit: PAGE, ...cursor }))) {
+  const query = { state: 'refused', from: since - DAY_MS, limit: PAGE } as const
+  for await (const jobs of pages(cursor => ledger.jobs.page({ ...query, ...cursor })))
     count += jobs.filter(({ refused }) => refused && refused.at >= since).length
-    if (jobs.some(job => job.request.createdAt < since - DAY_MS)) break
-  }
   return count
-}
-
-/** Newest by creation of each way to end, put together by when they ended. */
-async function recentJobs(ledger: Ledger): Promise<Job[]> {
-  const states = ['completed', 'cancelled', 'refused'] as const
-  const ended = await Promise.all(states.map(state => ledger.jobs.page({ state, limit: RECENT_JOBS })))
-  return ended
-    .flatMap(page => page.items)
-    .sort((a, b) => endedAt(b) - endedAt(a))
-    .slice(0, RECENT_JOBS)
-}
-
-export function endedAt({ refused, completed }: Job): number {
-  return refused?.at ?? completed?.at ?? 0
 }
 
 function withRunners(ledger: Ledger, jobs: readonly Job[]): Promise<JobWithRunner[]> {
