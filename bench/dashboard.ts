@@ -3,9 +3,10 @@
  * calls and bytes from DynamoDB, and what rolling up costs there.
  */
 import { DynamoLedger } from '../functions/aws/ledger.ts'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
 import { spanOf } from '../functions/core/rollups.ts'
 import type { RollupMemory } from '../functions/core/types.ts'
-import { dashboard } from '../functions/dashboard.ts'
+import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import type { Clock, Ledger } from '../functions/ports.ts'
 import { readReport } from '../functions/reports.ts'
 import { rollUp } from '../functions/rollup.ts'
@@ -92,8 +93,9 @@ async function put(ledger: Ledger, { job, runner }: Items[number]): Promise<void
 
 async function fromMemory(ledger: Ledger, now: number): Promise<Check[]> {
   const clock = { now: () => now }
-  const stats = { deadLetters: async () => 0 }
-  const pages = dashboard({ clock, ledger, log: SILENT, stats }, { notice: null, refreshSeconds: null, spend: null })
+  const stats = { deadLetters: async () => 0, runnerVersion: async () => null }
+  const options = dashboardOptions(DEFAULT_CONFIG, { notice: null, refreshSeconds: null, logs: null })
+  const pages = dashboard({ clock, ledger, log: SILENT, stats }, options)
   const checks: Check[] = []
   for (const path of ['/api/summary', '/']) {
     const times: number[] = []

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { applyJobToRunner, newJob, newRunner, priced, withCost } from '../functions/core/lifecycle.ts'
-import { priceAge } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import type { Job, JobRequest, Runner } from '../functions/core/types.ts'
 import { duration, githubUrl, money } from '../functions/dashboard/format.ts'
-import { dashboard } from '../functions/dashboard.ts'
+import { type DashboardOptions, type DashboardPorts, dashboard } from '../functions/dashboard.ts'
 import type { Fields } from '../functions/ports.ts'
 import { LocalLedger } from '../local/ledger.ts'
 import { rollUpSince } from '../local/rollups.ts'
@@ -23,15 +22,10 @@ beforeEach(() => {
   logged = []
 })
 
-function app(
-  over: {
-    notice?: string | null
-    refreshSeconds?: number | null
-    deadLetters?: () => Promise<number>
-    now?: number
-  } = {},
-) {
-  const { notice = null, refreshSeconds = null, deadLetters = async () => 3, now = NOW } = over
+type Over = Partial<DashboardOptions> & Partial<DashboardPorts['stats']>
+
+function app(over: Over = {}) {
+  const { deadLetters = async () => 3, runnerVersion = async () => null, ...options } = over
   const log = {
     debug() {},
     info() {},
@@ -39,12 +33,19 @@ function app(
     error: (message: string, fields?: Fields) => void logged.push([message, fields]),
   }
   return dashboard(
-    { clock: { now: () => now }, ledger, log, stats: { deadLetters } },
-    { notice, refreshSeconds, spend: null },
+    { clock: { now: () => NOW }, ledger, log, stats: { deadLetters, runnerVersion } },
+    {
+      notice: null,
+      refreshSeconds: null,
+      gitHub: 'https://github.com',
+      spend: null,
+      logs: null,
+      ...options,
+    },
   )
 }
 
-async function get(path: string, over?: Parameters<typeof app>[0]): Promise<Response> {
+async function get(path: string, over?: Over): Promise<Response> {
   await rollUpSince(ledger, { now: () => NOW }, Date.UTC(2026, 9, 1))
   return await app(over).request(path)
 }
@@ -57,8 +58,8 @@ async function json(path: string, status = 200) {
   return (await response.json()) as any
 }
 
-async function page(over?: Parameters<typeof app>[0]): Promise<string> {
-  const response = await get('/', over)
+async function page(over: Over = {}, path = '/'): Promise<string> {
+  const response = await get(path, over)
   expect(response.status).toBe(200)
   return response.text()
 }
@@ -201,7 +202,6 @@ describe('GET /api/jobs', () => {
       words(`
         jobId attempt repository workflow labels outcome conclusion reason runner queueSeconds
         runSeconds costUsd githubHostedUsd state createdAt queuedAt startedAt completedAt lostTo rerunOf
-        basis onDemandUsd onDemandBasis githubHostedBasis githubFeeUsd
       `),
     )
     expect(jobs[0]).toMatchObject({ jobId: 2, state: 'queued', outcome: null, runner: null })
@@ -284,7 +284,7 @@ describe('GET /api/runners', () => {
       words(`
         name state repository job compute capacity arch cpu memoryGiB diskGiB cause launchedAt
         pullStartedAt startedAt jobStartedAt jobCompletedAt stoppedAt ageSeconds costUsd startupUsd
-        jobUsd idleUsd basis wastedUsd onDemandUsd onDemandBasis
+        jobUsd idleUsd basis
       `),
     )
     expect(runners.map((runner: { state: string }) => runner.state)).toEqual(['busy', 'stopped'])
@@ -403,33 +403,76 @@ describe('paths, headers and errors', () => {
     ['referrer-policy', 'no-referrer'],
     ['cache-control', 'no-store'],
   ] as const
+  const POLICY = [
+    "base-uri 'none'",
+    "default-src 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "img-src 'self'",
+    expect.stringMatching(/^style-src 'sha256-[A-Za-z0-9+/=]{44}'$/),
+  ]
+  const SCRIPTS = ["connect-src 'self'", expect.stringMatching(/^script-src 'nonce-[A-Za-z0-9+/=]{24}'$/)]
 
-  it.each(['/', '/healthz', '/api/jobs', '/api/jobs?limit=x', '/api/nothing', '/nothing'])(
-    'guards %s',
+  it.each([
+    ['/', SCRIPTS],
+    ['/live', SCRIPTS],
+    ['/nothing', SCRIPTS],
+    ['/jobs?state=x', SCRIPTS],
+    ['/healthz', []],
+    ['/api/jobs', []],
+    ['/api/jobs?limit=x', []],
+    ['/api/nothing', []],
+  ])('guards %s', async (path, scripts) => {
+    const { headers } = await get(path)
+    for (const [name, value] of CALM) expect(headers.get(name)).toBe(value)
+    const policy = headers.get('content-security-policy')!.split('; ')
+    expect(policy).toHaveLength(POLICY.length + scripts.length)
+    expect(policy).toEqual(expect.arrayContaining([...POLICY, ...scripts]))
+  })
+
+  it('has a nonce of its own in each answer', async () => {
+    const policies = [await get('/'), await get('/')].map(({ headers }) =>
+      headers.get('content-security-policy'),
+    )
+    expect(policies[0]).not.toBe(policies[1])
+  })
+
+  it.each(['/', '/live', '/repositories', '/repositories/acme/app', '/jobs', '/jobs/1-1', '/health'])(
+    'lets the style and the scripts of %s through, and has nothing else that the policy would stop',
     async path => {
-      const { headers } = await get(path)
-      for (const [name, value] of CALM) expect(headers.get(name)).toBe(value)
-      const policy = headers.get('content-security-policy')!
-      expect(policy.split('; ').sort()).toEqual([
-        "base-uri 'none'",
-        "default-src 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-        expect.stringMatching(/^style-src 'sha256-[A-Za-z0-9+/=]{44}'$/),
-      ])
+      await store.ran(ago(HOUR))
+      await store.deferred(ago(50))
+      const response = await get(path)
+      const text = await response.text()
+      const policy = response.headers.get('content-security-policy')!
+      const style = /<style>([\s\S]*?)<\/style>/.exec(text)![1]!
+      const hash = createHash('sha256').update(style).digest('base64')
+      expect(policy).toContain(`style-src 'sha256-${hash}'`)
+      expect(text.match(/<style/g)).toHaveLength(1)
+      const scripts = [...text.matchAll(/<script src="([^"]+)" nonce="([^"]+)" defer><\/script>/g)]
+      expect(text.match(/<script/g)).toHaveLength(scripts.length)
+      for (const [, src, nonce] of scripts) {
+        expect(policy).toContain(`script-src 'nonce-${nonce}'`)
+        expect(src).toMatch(/^\/assets\/[0-9a-f]{12}\/\w+\.js$/)
+      }
+      expect(text).not.toMatch(/<(img|iframe|object|embed|base)\b|\sstyle=|\son\w+=|javascript:/i)
     },
   )
 
-  it('lets its own stylesheet through, and has nothing else that the policy would stop', async () => {
-    await store.ran(ago(HOUR))
-    await store.deferred(ago(50))
-    const response = await get('/')
-    const text = await response.text()
-    const style = /<style>([\s\S]*?)<\/style>/.exec(text)![1]!
-    const hash = createHash('sha256').update(style).digest('base64')
-    expect(response.headers.get('content-security-policy')).toContain(`style-src 'sha256-${hash}'`)
-    expect(text.match(/<style/g)).toHaveLength(1)
-    expect(text).not.toMatch(/<(script|img|link|iframe|form|object|svg)\b|\sstyle=|\son\w+=|javascript:/i)
+  it('serves scripts and the icon under addresses that may be kept for good', async () => {
+    const text = await page()
+    const paths = [...text.matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)].map(([, path]) => path!)
+    expect(paths.map(path => path.split('/').at(-1)).sort()).toEqual(['app.js', 'icon.svg', 'uplot.js'])
+    for (const path of paths) {
+      const response = await get(path)
+      expect(response.status).toBe(200)
+      expect(response.headers.get('cache-control')).toBe('private, max-age=31536000, immutable')
+      expect(response.headers.get('content-type')).toMatch(/^(text\/javascript|image\/svg\+xml)/)
+      const body = await response.text()
+      expect(path).toContain(createHash('sha256').update(body).digest('hex').slice(0, 12))
+    }
+    expect((await get('/assets/000000000000/app.js')).status).toBe(404)
+    expect((await get('/assets/../package.json')).status).toBe(404)
   })
 
   it('says that it lives', async () => {
@@ -444,12 +487,46 @@ describe('paths, headers and errors', () => {
     },
   )
 
-  it('answers 404 as a page elsewhere', async () => {
-    const response = await get('/<script>alert(1)</script>')
+  it.each([
+    ['/<script>alert(1)</script>', 'There is nothing at this address.'],
+    ['/jobs/1-1', 'job 1-1'],
+    ['/jobs/%3Cscript%3E', 'job &lt;script&gt;'],
+    ['/jobs/__proto__', 'job __proto__'],
+    ['/repositories/acme/none', 'repository acme/none'],
+    ['/repositories/acme/%3Cscript%3E', 'repository acme/&lt;script&gt;'],
+    ['/repositories/acme/app/workflows?name=%3Cscript%3E', 'workflow &lt;script&gt;'],
+  ])('answers 404 as a page at %s', async (path, words) => {
+    const response = await get(path)
     expect(response.status).toBe(404)
     expect(response.headers.get('content-type')).toMatch(/^text\/html/)
-    expect(await response.text()).not.toContain('<script')
+    const text = await response.text()
+    expect(text).toContain(words)
+    expect(text).not.toMatch(/<script>/)
     expect((await app().request('/', { method: 'POST' })).status).toBe(404)
+  })
+
+  it.each([
+    ['/jobs?state=lost', 'state must be one of waiting, queued,'],
+    ['/jobs?sort=name', 'sort must be one of created, waited, ran, cost, hosted'],
+    ['/jobs?order=up', 'order must be asc or desc'],
+    ['/jobs?page=0', 'page must be a whole number'],
+    ['/jobs?page=1e3', 'page must be a whole number'],
+    ['/jobs?from=2026-02-30', 'from must be a day'],
+    ['/jobs?from=2026-11-02&to=2026-11-01', 'from must be before to'],
+    ['/jobs?cursor=%3Cscript%3E', 'cursor must be'],
+    [`/jobs?workflow=${'x'.repeat(400)}`, 'workflow must be'],
+    ['/repositories?sort=created', 'sort must be one of cost, name, jobs,'],
+    [`/repositories?q=${'x'.repeat(400)}`, 'q must be'],
+    ['/repositories/acme/app?to=tomorrow', 'to must be a day'],
+    ['/repositories/acme/app/workflows', 'name must be'],
+    ['/health?from=%3Cscript%3E', 'from must be a day'],
+  ])('refuses %s with a page that names the field', async (path, words) => {
+    await store.ran(ago(HOUR))
+    const response = await get(path)
+    expect(response.status).toBe(400)
+    const text = await response.text()
+    expect(text).toContain(words)
+    expect(text).not.toMatch(/<script>/)
   })
 
   it.each([['/api/health'], ['/']])(
@@ -472,63 +549,122 @@ describe('paths, headers and errors', () => {
   )
 })
 
-describe('the page', () => {
+describe('every page', () => {
+  it('has the notice, and says who looks and how to go', async () => {
+    const shown = app({ notice: 'A simulation: <nothing> runs.' })
+    const answer = await shown.request('/live', {}, { viewer: { id: 1, login: 'octo<b>' } })
+    const text = await answer.text()
+    expect(text).toContain('<p class="notice" role="note">A simulation: &lt;nothing&gt; runs.</p>')
+    expect(text).toContain('octo&lt;b&gt;')
+    expect(text).toContain('<form class="viewer" method="post" action="/signout">')
+    expect(await page({}, '/live')).not.toContain('/signout')
+  })
+
+  it('says where it is', async () => {
+    await store.ran(ago(HOUR))
+    for (const [path, at] of [
+      ['/', '/'],
+      ['/repositories/acme/app', '/repositories'],
+      ['/jobs/1-1', '/jobs'],
+    ])
+      expect(await page({}, path!)).toContain(`<a href="${at}" aria-current="page">`)
+  })
+})
+
+describe('Overview', () => {
   it('of an empty ledger', async () => {
     const text = await page()
-    expect(text).toContain('No job waits for a runner.')
-    expect(text).toContain('No job has ended yet.')
-    expect(text).not.toContain('http-equiv')
+    expect(text).toContain('No runner has been paid for yet.')
+    expect(text).toContain('Nothing was spent this month.')
+    expect(text).toContain('nothing was spent in October')
+    expect(text).toContain('no job is held back')
     expect(text).not.toContain('class="notice"')
   })
 
-  it('has the notice and refreshes itself when told to', async () => {
-    const text = await page({ notice: 'A simulation: <nothing> runs.', refreshSeconds: 5 })
-    expect(text).toContain('<p class="notice" role="note">A simulation: &lt;nothing&gt; runs.</p>')
-    expect(text).toContain('<meta http-equiv="refresh" content="5">')
+  it('holds this month against the last one and against the cap', async () => {
+    for (const day of [5, 19, 28]) await store.ran(Date.UTC(2026, 9, day, 12))
+    for (const day of [3, 9]) await store.ran(Date.UTC(2026, 10, day, 12))
+    const text = await page({ spend: { monthlyMicroUsd: 10_000, dailyMicroUsd: null, onCap: 'block' } })
+    const { totals } = await json('/api/summary?from=2026-11-01')
+    expect(totals.jobs).toBe(2)
+    expect(tile(text, 'Spent this month')).toMatch(/^<\$0\.01|^\$0\.0\d/)
+    expect(tile(text, 'Spent this month')).toContain('as much as $0.01 by 20 October $0.01 in all of October')
+    expect(tile(text, 'Of the cap of $0.01')).toMatch(/^\d+ %/)
   })
 
-  it('links to GitHub, and shows waiting, runner and cost beside the price of GitHub', async () => {
-    await store.ran(ago(HOUR))
-    await store.ran(ago(2 * HOUR), { spot: true })
+  it('says what Spot saved, and what the same minutes cost at GitHub', async () => {
+    for (let index = 0; index < 60; index++) await store.ran(ago(2 * HOUR + index * 60), { spot: true })
     const text = await page()
-    expect(text).toContain('<a href="https://github.com/acme/app" rel="noopener noreferrer">acme/app</a>')
-    expect(text).toContain(
-      '<a href="https://github.com/acme/app/actions/runs/501/job/1" rel="noopener noreferrer">CI / test</a>',
-    )
-    expect(text).toContain('<code>tornade-1-1-1</code><span>fargate, x64, 2 vCPU, 4 GiB</span>')
-    expect(text).toContain('<span>fargate spot, x64, 2 vCPU, 4 GiB</span>')
-    expect(text).toContain('<time datetime="2026-11-20T08:42:52.000Z">')
-    expect(text).toContain('$0.0060')
-    expect(text).toMatch(/\$0\.\d{4} <small>est\.<\/small>/)
-    expect(text).toMatch(/\$0\.\d{4} of it rests on estimated prices\./)
-  })
-
-  it('says when the prices are old', async () => {
-    expect(await page()).not.toContain('Prices were last checked')
-    const { checkedOn } = priceAge(0)
-    const text = await page({ now: Date.parse(checkedOn) + 91 * 86_400_000 })
-    expect(text).toContain(`Prices were last checked on ${checkedOn}, 91 days ago.`)
+    expect(tile(text, 'Saved by Spot')).toMatch(/^~about \$0\.\d\d ?6\d % off \$0\.\d\d on demand/)
+    expect(tile(text, 'On GitHub-hosted runners')).toMatch(/^\$0\.36 ?\d\d % less here/)
+    expect(text).toContain('rest on estimated prices')
   })
 
   it('says where a price is unknown, and that the sum lacks it', async () => {
     await store.ran(ago(HOUR), { region: 'xx-nowhere-1' })
     const text = await page()
-    expect(text).toContain('<div>unknown</div>')
-    expect(text).toMatch(/class="notice" role="note">1 runner [^<]*unknown/)
-    expect(text).toContain('at least')
+    expect(tile(text, 'Spent this month')).toMatch(/^\?unknown/)
+    expect(text).toMatch(/class="notice" role="note"><b>\?<\/b> 1 runner ran at a price/)
   })
 
-  it('shows why jobs wait and were refused', async () => {
+  it('says when a cap is reached, and what comes of it', async () => {
+    for (let index = 0; index < 10; index++) await store.ran(ago(2 * HOUR + index * 60))
+    const cap = { monthlyMicroUsd: 10_000, dailyMicroUsd: null }
+    expect(await page({ spend: { ...cap, onCap: 'block' } })).toContain('Jobs wait until the month ends')
+    expect(await page({ spend: { ...cap, onCap: 'warn' } })).toContain('The cap only warns.')
+  })
+
+  it('has a table of each day beside the chart', async () => {
+    await store.ran(Date.UTC(2026, 9, 25, 12))
+    await store.ran(ago(2 * HOUR), { spot: true })
+    const days = [...(await page()).matchAll(/data-day="([\d-]+)"/g)].map(([, day]) => day)
+    expect(days).toHaveLength(30)
+    expect([days[0], days.at(-1)]).toEqual(['2026-10-22', '2026-11-20'])
+  })
+})
+
+describe('Live', () => {
+  const live = (over?: Over) => page(over, '/live')
+
+  it('of an empty ledger', async () => {
+    const text = await live()
+    expect(text).toContain('No job waits for a runner.')
+    expect(text).toContain('No runner is alive.')
+    expect(text).not.toContain('data-refresh')
+  })
+
+  it('refreshes itself when told to, by a script alone', async () => {
+    const text = await live({ refreshSeconds: 5 })
+    expect(text).toContain('<main id="main" data-refresh="5">')
+    expect(text).toContain('<a class="button" href="/live">Refresh</a>')
+    expect(text).not.toContain('http-equiv')
+  })
+
+  it('shows why jobs wait', async () => {
     await store.gated(ago(90))
     await store.deferred(ago(80))
     await store.launching(ago(70))
-    await store.refused(ago(60))
-    const text = await page()
+    const text = await live()
     expect(text).toMatch(/All 100 runners are in use \(limits.runners\)\. <small>for \d/)
-    expect(text).toContain('<code>5cpu</code>: Fargate has 4 or 8 vCPU.')
-    for (const state of ['waiting', 'deferred', 'launching', 'refused'])
-      expect(text).toContain(`>${state}</span>`)
+    for (const state of ['waiting', 'deferred', 'launching']) expect(text).toContain(`>${state}</span>`)
     expect(text).toContain('1 min 20 s')
+  })
+
+  it('shows a runner with its age, its cost so far, its job at GitHub and its log', async () => {
+    const { runner } = await store.ran(ago(608), { done: false })
+    const item = (await ledger.runners.get(runner!))!
+    const task = 'arn:aws:ecs:eu-west-1:1:task/tornade/0123abcd'
+    await putRunner({ ...item, version: 2, providerId: task })
+    const logs = { region: 'eu-west-1', runners: '/tornade/prod/runners', builds: '/tornade/prod/builds' }
+    const text = await live({ logs, gitHub: 'https://github.acme.com' })
+    expect(text).toContain('href="https://github.acme.com/acme/app/actions/runs/501/job/1"')
+    expect(text).toContain(
+      'href="https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Ftornade$252Fprod$252Frunners/log-events/runner$252Frunner$252F0123abcd"',
+    )
+    expect(text).toContain('10 min 7 s')
+    // Billed since the pull began, ten minutes ago: 10 × (2 × 0.04048 + 4 × 0.004445 + 0.005) / 60.
+    expect(text).toContain('<div>$0.0173</div>')
+    expect(await live()).not.toContain('cloudwatch')
   })
 
   it('shows a runner without a job, one that AWS alone knows, and a job that lost its runner', async () => {
@@ -538,7 +674,7 @@ describe('the page', () => {
     await putRunner(priced({ ...lost, version: 2, stoppedAt: ago(60) }))
     await putRunner({ ...lost, name: 'tornade-1-1-1', version: 1, job: null, for: waiting.key })
     await putRunner({ ...newRunner('tornade-9-1-1'), version: 1 })
-    const text = await page()
+    const text = await live()
     expect(text).toContain('meant for this job')
     expect(text).toContain('known from AWS only')
     expect(text).toContain('No live runner of ours runs it')
@@ -546,11 +682,176 @@ describe('the page', () => {
 
   it('shows a hundred rows of a long queue and says so', async () => {
     for (let index = 0; index < 130; index++) await store.queued(ago(index))
-    const text = await page()
+    const text = await live()
     expect(text).toContain('<small>100 of 130</small>')
     expect(text.match(/>queued<\/span>/g)).toHaveLength(100)
   })
 })
+
+describe('Jobs', () => {
+  it('of an empty ledger', async () => {
+    expect(await page({}, '/jobs')).toContain('No job has come in yet.')
+    expect(await page({}, '/jobs?state=running')).toContain('No job fits what was asked for.')
+  })
+
+  it('shows outcomes with their reasons, and links to GitHub', async () => {
+    await store.ran(ago(HOUR), { spot: true })
+    await store.refused(ago(60))
+    const text = await page({}, '/jobs')
+    expect(text).toContain('<code>5cpu</code>: Fargate has 4 or 8 vCPU.')
+    expect(text).toContain('href="https://github.com/acme/app/actions/runs/501/job/1"')
+    expect(text).toContain('<a href="/jobs/1-1">CI / test</a>')
+    expect(text).toContain('Spot, x64, 2 vCPU, 4 GiB')
+    expect(text).toContain('$0.0060')
+  })
+
+  it('keeps filters from page to page, and in its form', async () => {
+    for (let index = 0; index < 120; index++) await store.queued(ago(index))
+    const text = await page(
+      {},
+      '/jobs?state=queued&repository=acme/app&workflow=CI&from=2026-11-20&to=2026-11-20',
+    )
+    const next = /rel="next" href="([^"]+)"/.exec(text)![1]!.replaceAll('&amp;', '&')
+    const query = new URLSearchParams(next.split('?')[1])
+    expect(Object.fromEntries(query)).toMatchObject({
+      state: 'queued',
+      repository: 'acme/app',
+      workflow: 'CI',
+      from: '2026-11-20',
+      to: '2026-11-20',
+    })
+    expect(text).toContain('<option selected>queued</option>')
+    expect(text).toContain('name="repository" value="acme/app"')
+    expect((await page({}, next)).match(/>queued<\/span>/g)).toHaveLength(50)
+  })
+
+  it('sorts the newest thousand that fit, and says that there are more', async () => {
+    for (let index = 0; index < 1010; index++) await store.queued(ago(index))
+    const text = await page({}, '/jobs?sort=waited')
+    expect(text).toContain('sorted among the newest 1,000 that fit')
+    expect(text).toContain('1 – 50 of 1,000')
+    expect(await page({}, '/jobs?sort=waited&page=21')).toContain('Beyond the last of 1,000')
+  })
+})
+
+describe('a job', () => {
+  it('shows everything that is known of it', async () => {
+    await store.ran(ago(HOUR), { request: { headBranch: 'fix/it' } })
+    const text = await page({}, '/jobs/1-1')
+    for (const known of [
+      'fix/it',
+      'tornade-1-1-1',
+      'us-east-1',
+      'Image pull began',
+      'Provisioning',
+      'Start-up',
+    ])
+      expect(text).toContain(known)
+    expect(tile(text, 'Waited')).toContain('40 s')
+    expect(tile(text, 'Ran')).toContain('1 min')
+    expect(tile(text, 'On a GitHub-hosted runner')).toContain('$0.0060')
+  })
+
+  it('says why it was refused, and what works', async () => {
+    await store.refused(ago(60))
+    expect(await page({}, '/jobs/1-1')).toContain(
+      '<code>5cpu</code>: Fargate has 4 or 8 vCPU. Use <code>8cpu</code>.',
+    )
+  })
+
+  it('says whose runner ran it, and what it runs again', async () => {
+    const again = await store.queued(ago(60))
+    await putJob({
+      ...again,
+      version: 2,
+      rerunOf: '41-1',
+      started: { at: ago(9), runner: { id: 5, name: 'other' } },
+    })
+    const text = await page({}, '/jobs/1-1')
+    expect(text).toContain('<a href="/jobs/41-1">job 41-1</a>')
+    expect(text).toContain('It ran on <code>other</code>, which is none of ours.')
+  })
+})
+
+describe('Repositories', () => {
+  it('are paged when there are ten thousand', async () => {
+    for (let index = 0; index < 10_000; index++) {
+      const repository = { id: index, name: `acme/r${String(index).padStart(5, '0')}`, private: true }
+      await store.ran(ago(2 * HOUR), { request: { repository } })
+    }
+    const text = await page({}, '/repositories?sort=name')
+    expect(text.match(/href="\/repositories\/acme\/r\d{5}"/g)).toHaveLength(50)
+    expect(text).toContain('1 – 50 of 10,000')
+    expect(text.length).toBeLessThan(150_000)
+    expect(await page({}, '/repositories?sort=name&page=200')).toContain('/repositories/acme/r09999')
+    const found = await page({}, '/repositories?q=R0777')
+    expect(found.match(/href="\/repositories\/acme\/r0777\d"/g)).toHaveLength(10)
+  })
+
+  it('have a page although nothing was spent in the days looked at', async () => {
+    await store.ran(ago(2 * HOUR))
+    const text = await page({}, '/repositories/acme/app?from=2026-10-01&to=2026-10-02')
+    expect(text).toContain('No runner of this repository has stopped in these days')
+    expect(
+      await page({}, '/repositories/acme/app/workflows?name=CI&from=2026-10-01&to=2026-10-02'),
+    ).toContain('No runner of this workflow has stopped in these days')
+  })
+
+  it('show only their own workflows and jobs', async () => {
+    await store.ran(ago(2 * HOUR))
+    const other = { repository: { id: 2, name: 'acme/web', private: true }, workflow: 'Site' }
+    await store.ran(ago(2 * HOUR), { request: other })
+    const text = await page({}, '/repositories/acme/app')
+    expect(text).toContain('/repositories/acme/app/workflows?name=CI')
+    expect(text).not.toContain('Site')
+    const workflow = await page({}, '/repositories/acme/web/workflows?name=Site')
+    expect(workflow).toContain('/jobs/2-1')
+    expect(workflow).not.toContain('/jobs/1-1')
+  })
+})
+
+describe('Health', () => {
+  it('of an empty ledger', async () => {
+    const text = await page({}, '/health')
+    expect(text).toContain('No job has run in these days.')
+    expect(tile(text, 'Runner program')).toMatch(/^unknown/)
+    expect(tile(text, 'Dead letters')).toMatch(/^3/)
+  })
+
+  it('shows how long jobs waited, and on what', async () => {
+    for (let index = 0; index < 30; index++) await store.ran(ago(2 * HOUR + index))
+    await store.refused(ago(HOUR))
+    const text = await page({}, '/health')
+    expect(tile(text, 'Queue time, the middle job')).toMatch(/^(3[89]|4[0-2]) s/)
+    expect(text).toMatch(/Pull<span class="under">.*?<\/span>/)
+    expect(text).toContain('href="/jobs?state=refused"')
+  })
+
+  it.each([
+    [5, '25 days left at least', 'good'],
+    [23, '7 days left at least', 'warn'],
+    [31, 'may be cut off', 'bad'],
+  ])('says of a runner released %d days ago: %s', async (days, words, tone) => {
+    const releasedAt = NOW - days * 24 * HOUR * 1000
+    const text = await page({ runnerVersion: async () => ({ version: '2.336.0', releasedAt }) }, '/health')
+    expect(tile(text, 'Runner program')).toMatch(/^2\.336\.0/)
+    expect(text).toContain(`<span class="badge ${tone}">${words}</span>`)
+  })
+})
+
+/** Text of a tile: the figure and what stands below it. */
+function tile(page: string, name: string): string {
+  const found = page.split('<dt>').find(part => part.startsWith(`${name}</dt>`))
+  if (found === undefined) throw new Error(`no tile ${name}`)
+  return found
+    .slice(name.length + 5)
+    .split('</div>')[0]!
+    .replaceAll(/<[^>]*>/g, ' ')
+    .replaceAll('&lt;', '<')
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/([~?≥]) /g, '$1')
+    .trim()
+}
 
 describe('hostile text', () => {
   const HOSTILE = [
@@ -584,26 +885,24 @@ describe('hostile text', () => {
     await putJob(job(ago(30), {}, request))
     await store.deferred(ago(20), text)
     await store.refused(ago(10), text)
-    const found = await page()
-    const body = found.replace(/<style>[\s\S]*?<\/style>/, '')
-    // No tag and no attribute but those of the page itself.
-    const tags = new Set([...body.matchAll(/<\/?([a-z0-9]+)/gi)].map(match => match[1]!.toLowerCase()))
-    for (const tag of tags) expect(TAGS).toContain(tag)
-    const attributes = [...body.matchAll(/<[a-z0-9]+((?:\s+[a-z-]+="[^"]*")*)\s*>/gi)].flatMap(tag =>
-      [...tag[1]!.matchAll(/([a-z-]+)="/g)].map(match => match[1]!),
-    )
-    for (const attribute of new Set(attributes)) expect(ATTRIBUTES).toContain(attribute)
-    expect(body.match(/<[a-z]/gi)!.length).toBe(
-      [...body.matchAll(/<[a-z0-9]+(?:\s+[a-z-]+="[^"<>]*")*\s*>/gi)].length,
-    )
-    for (const [, href] of body.matchAll(/href="([^"]*)"/g)) {
-      expect(href).toMatch(
-        /^(\/|\/api\/(jobs|runners|summary|health)|https:\/\/github\.com(\/([\w.%!()*~-]|&#39;)+)*)$/,
-      )
-      expect(new URL(href!, 'https://github.com').origin).toBe('https://github.com')
-    }
-    expect(body.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}]/u)
-    expect(body.length).toBeLessThan(60_000)
+    const name = new URLSearchParams({ name: text || ' ' })
+    for (const path of [
+      '/',
+      '/live',
+      '/repositories',
+      '/jobs',
+      '/jobs?sort=cost',
+      '/jobs/1-1',
+      '/jobs/5-1',
+      '/health',
+    ])
+      expectText(await page({}, path))
+    for (const path of [
+      `/jobs?repository=${encodeURIComponent(text.toWellFormed().slice(0, 140))}`,
+      `/repositories?q=${encodeURIComponent(text.toWellFormed().slice(0, 140))}`,
+      `/repositories/a/b/workflows?${name}`,
+    ])
+      expectText(await (await get(path)).text())
 
     const documents = [await json('/api/jobs'), await json('/api/runners'), await json('/api/summary')]
     expect(documents[0].jobs).toHaveLength(5)
@@ -613,13 +912,37 @@ describe('hostile text', () => {
     )
   })
 
+  /** No tag, no attribute and no address but those of the page itself, and nothing that cannot be seen. */
+  function expectText(found: string): void {
+    const body = found.replace(/<style>[\s\S]*?<\/style>/, '')
+    const opened = [...body.matchAll(/<[a-z0-9]+((?:\s+[a-z-]+(?:="[^"<>]*")?)*)\s*\/?>/gi)]
+    // Each start of a tag is one that can be read whole.
+    expect(body.match(/<[a-z]/gi)!.length).toBe(opened.length)
+    const tags = new Set([...body.matchAll(/<\/?([a-z0-9]+)/gi)].map(match => match[1]!.toLowerCase()))
+    for (const tag of tags) expect(TAGS).toContain(tag)
+    const attributes = opened.flatMap(([, all]) =>
+      [...all!.replaceAll(/="[^"]*"/g, '').matchAll(/[a-z-]+/gi)].map(([attribute]) => attribute),
+    )
+    for (const attribute of new Set(attributes)) expect(ATTRIBUTES).toContain(attribute)
+    for (const [, href] of body.matchAll(/href="([^"]*)"/g)) {
+      expect(href).toMatch(/^(#main|\/(?!\/)|https:\/\/github\.com(\/([\w.%!()*~-]|&#39;)+)*$)/)
+      expect(['https://pages.example', 'https://github.com']).toContain(
+        new URL(href!.replaceAll('&amp;', '&'), 'https://pages.example').origin,
+      )
+    }
+    expect(body.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}]/u)
+    expect(body.length).toBeLessThan(60_000)
+  }
+
   const TAGS = words(`
-    html head meta title body header main footer section h1 h2 p small code a span div dl dt dd
-    table thead tbody tr th td time
+    html head meta title link script body header nav ul li main footer section h1 h2 p b br small code a span div dl dt dd ol
+    table thead tbody tr th td time figure figcaption details summary svg path rect g
+    form label input select option button
   `)
   const ATTRIBUTES = words(`
-    lang charset name content http-equiv class role aria-label scope data-label href rel
-    datetime
+    lang charset name content class id role aria-label aria-hidden aria-current aria-sort scope data-label href rel datetime type
+    src nonce defer data-chart data-unit data-value data-day data-tone tabindex viewBox preserveAspectRatio focusable d x y
+    width height method action value placeholder maxlength autocomplete spellcheck selected
   `)
 })
 
@@ -650,5 +973,5 @@ describe('format', () => {
     ['../x', 'https://github.com/x'],
     ['a/b?c#d', 'https://github.com/a/b%3Fc%23d'],
     ['', 'https://github.com'],
-  ])('githubUrl(%s)', (repository, url) => expect(githubUrl(repository)).toBe(url))
+  ])('githubUrl(%s)', (repository, url) => expect(githubUrl('https://github.com', repository)).toBe(url))
 })

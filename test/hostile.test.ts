@@ -6,10 +6,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { explain } from '../cli/explain.ts'
 import { replayCommand } from '../cli/replay.ts'
 import { DynamoLedger } from '../functions/aws/ledger.ts'
-import { awsTag, csv, markdown, markdownCode, slack } from '../functions/core/escape.ts'
+import { awsTag, csv, markdown, markdownCode, metric, slack } from '../functions/core/escape.ts'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
+import { csv, markdown, markdownCode, metric, slack } from '../functions/core/escape.ts'
 import { clean, TEXT_LIMIT } from '../functions/core/text.ts'
 import type { StartRequest } from '../functions/core/types.ts'
-import { dashboard } from '../functions/dashboard.ts'
+import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { ACME_APP, workflowJobPayload } from '../local/payloads.ts'
 import { type WireStack, wireStack } from './aws/wire/stack.ts'
 import { type Dynalite, startDynalite } from './support/dynalite.ts'
@@ -62,8 +64,8 @@ const CORPUS: readonly (readonly [string, string])[] = [
   ['a path', '../../../etc/passwd'],
   ['a query', "'; DROP TABLE jobs; --"],
 ]
-/** As it would be without what makes it hostile; a slash in a label is a mistake of its own. */
-const benign = (text: string) => (text.includes('/') ? 'plain/text' : 'plain')
+/** As it would be without what makes it hostile; a slash in a label is a mistake of its own, and a name of nothing leads nowhere. */
+const benign = (text: string) => (text.trim() === '' ? ' ' : text.includes('/') ? 'plain/text' : 'plain')
 
 /** Control and format characters, ends of lines and half characters: nothing of these may be shown anywhere. */
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/u
@@ -101,6 +103,18 @@ describe.each(CORPUS)('%s', (_, text) => {
   })
 })
 
+/** Job 1 runs, job 2 is refused. */
+const PAGES = [
+  '/',
+  '/live',
+  '/repositories',
+  '/repositories/acme/app',
+  '/jobs',
+  '/jobs/1-1',
+  '/jobs/2-1',
+  '/health',
+]
+
 describe('the whole system', () => {
   let dynamo: Dynalite
   let wire: WireStack
@@ -122,7 +136,7 @@ describe('the whole system', () => {
     expect(hostile.pages.map(skeletonOfHtml)).toEqual(plain.pages.map(skeletonOfHtml))
     for (const [, address] of hostile.pages.join().matchAll(/href="([^"]*)"/g))
       expect(address).toMatch(
-        /^(?:\/|\/api\/\w+|https:\/\/github\.com\/acme\/app(?:\/actions\/runs\/\d+\/job\/\d+)?)$/,
+        /^(?:#main|\/[\w./?=&;%+*!()'~#-]*|https:\/\/github\.com\/acme\/app(?:\/(?:commit\/\w+|actions\/runs\/\d+(?:\/job\/\d+)?))?)$/,
       )
     expect(hostile.texts.every(one => [...one].length <= TEXT_LIMIT)).toBe(true)
 
@@ -182,8 +196,13 @@ describe('the whole system', () => {
     await untilQuiet(s)
     expect(await leftovers(s)).toEqual([])
     const app = dashboard(
-      { clock: world.clock, ledger: world.ledger, log, stats: { deadLetters: async () => 0 } },
-      { notice: null, refreshSeconds: null, spend: null },
+      {
+        clock: world.clock,
+        ledger: world.ledger,
+        log,
+        stats: { deadLetters: async () => 0, runnerVersion: async () => null },
+      },
+      dashboardOptions(DEFAULT_CONFIG, { notice: null, refreshSeconds: null, logs: null }),
     )
     const read = async (path: string) => (await app.request(path)).text()
     const json = [await read('/api/jobs'), await read('/api/runners'), await read('/api/summary')]
@@ -193,7 +212,7 @@ describe('the whole system', () => {
       s,
       requests,
       checks: world.github.checks.map(({ title, summary }) => `${title}\n${summary}`),
-      pages: [await read('/')],
+      pages: await Promise.all(PAGES.map(read)),
       json,
       logs: lines,
       /** What an author wrote, as the JSON shows it. */

@@ -1,10 +1,13 @@
 /** What a reader chooses by: forms that need no script, and the addresses that keep what was chosen. */
 import { html, raw } from 'hono/html'
 import type { Period } from '../core/reports.ts'
+import { clean } from '../core/text.ts'
 import { count } from './format.ts'
 import type { Html } from './layout.ts'
 
 const DAY_MS = 86_400_000
+const LONGEST = 140
+const LONGEST_KEPT = 300
 
 export type Chosen = Readonly<Record<string, string | number | undefined>>
 
@@ -25,7 +28,7 @@ export function daysOf({ from, to }: Period): { readonly from: string; readonly 
 }
 
 export function textField(name: string, label: string, value: string, hint: string): Html {
-  return html`<label>${label}<input type="search" name="${name}" value="${value}" placeholder="${hint}" maxlength="140" autocomplete="off" spellcheck="false"></label>`
+  return html`<label>${label}<input type="search" name="${name}" value="${clean(value, LONGEST)}" placeholder="${hint}" maxlength="${LONGEST}" autocomplete="off" spellcheck="false"></label>`
 }
 
 export function dayField(name: string, label: string, value: string): Html {
@@ -52,7 +55,9 @@ export function filterForm(
   isFiltered: boolean,
 ): Html {
   const hidden = Object.entries(kept).flatMap(([name, value]) =>
-    value === undefined || value === '' ? [] : [html`<input type="hidden" name="${name}" value="${value}">`],
+    value === undefined || value === ''
+      ? []
+      : [html`<input type="hidden" name="${name}" value="${clean(String(value), LONGEST_KEPT)}">`],
   )
   return html`<form class="filter" method="get" action="${path}" role="search" aria-label="${label}">${fields}${hidden}
     <button>Show</button>${isFiltered ? html` <a href="${path}">Show all</a>` : ''}</form>`

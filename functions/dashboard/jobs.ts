@@ -229,7 +229,7 @@ export function jobPage(shell: Shell, { job, runner, now }: JobDetail, options: 
               : job.started && !isFinal(job)
                 ? duration(secondsBetween(job.started.at, now))
                 : '–',
-          more: view.conclusion ?? (job.started ? 'until now' : 'not yet'),
+          more: view.conclusion === null ? (job.started ? 'until now' : 'not yet') : clean(view.conclusion),
         },
         {
           name: 'Cost of the job',

@@ -81,7 +81,7 @@ function spending({ now, month, before }: Overview, { spend }: DashboardOptions)
   const sameDays = wholeOf(sumOf(before.days.slice(0, today).map(day => day.sums)))
   const beforeName = monthName(new Date(before.period.from).toISOString())
   const lastName = beforeName.split(' ')[0]!
-  const change = sameDays === 0 ? '' : `${signed(whole / sameDays - 1)} against `
+  const change = sameDays === 0 ? '' : signed(whole / sameDays - 1)
   const isFirst = before.sums.runners === 0
   const spot = spotSaving(month.days)
   const saved: Tile = {
@@ -162,7 +162,7 @@ function spotSaving(days: readonly ReportDay[]): { readonly saved: number; reado
 
 function signed(share: number): string {
   const rounded = Math.round(share * 100)
-  return rounded === 0 ? 'as much as ' : `${rounded > 0 ? '+' : '−'}${count(Math.abs(rounded))} %`
+  return rounded === 0 ? 'as much as ' : `${rounded > 0 ? '+' : '−'}${count(Math.abs(rounded))} % against `
 }
 
 function now({ now, live, deferred, deadLetters }: Overview): Html {

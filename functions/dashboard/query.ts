@@ -1,5 +1,6 @@
 /** What a caller may ask for, read from the query string. An empty parameter is one that was not given. */
 import type { Period } from '../core/reports.ts'
+import { clean } from '../core/text.ts'
 import type { JobState } from '../core/types.ts'
 import type { JobQuery } from '../ports.ts'
 
@@ -106,7 +107,7 @@ export function readPageNumber(parameters: Parameters): number {
 
 /** Part of a name, in small letters; empty where none was given. @throws QueryError */
 export function readSearch(parameters: Parameters): string {
-  return readText('q', 'a part of a name', LONGEST_SEARCH, parameters).toLowerCase()
+  return clean(readText('q', 'a part of a name', LONGEST_SEARCH, parameters), LONGEST_SEARCH).toLowerCase()
 }
 
 /** Name of a workflow. @throws QueryError */

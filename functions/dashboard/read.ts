@@ -4,7 +4,7 @@ import { type Period, type Report, type Summary, summaryOf } from '../core/repor
 import type { Job, Runner } from '../core/types.ts'
 import { type ApiJob, apiJob, ranOn, secondsBetween } from '../core/views.ts'
 import type { JobQuery, Ledger, Page, Ports } from '../ports.ts'
-import { readReport } from '../reports.ts'
+import { readReport, readReports } from '../reports.ts'
 
 export type DashboardPorts = Pick<Ports, 'clock' | 'ledger' | 'log'> & {
   /** Messages that were given up, in all dead-letter queues together. */
@@ -102,17 +102,20 @@ export async function readSummary(ports: DashboardPorts, period: Period): Promis
   return summaryOf(await readReport(ports, period))
 }
 
-/** Two reports and two items, however much there is. */
+/** Roll-ups of two months and two items, however much there is. */
 export async function readOverview(ports: DashboardPorts): Promise<Overview> {
   const { clock, ledger, stats } = ports
   const now = clock.now()
   const start = startOfMonth(now, 0)
-  const [month, before, gate, deadLetters] = await Promise.all([
-    readReport(ports, { from: start, to: now + 1 }),
-    readReport(ports, { from: startOfMonth(now, -1), to: start }),
+  const [reports, gate, deadLetters] = await Promise.all([
+    readReports(ports, [
+      { from: start, to: now + 1 },
+      { from: startOfMonth(now, -1), to: start },
+    ]),
     ledger.gate.get(),
     stats.deadLetters(),
   ])
+  const [month, before] = reports as [Report, Report]
   const lines = Object.values(gate.waiting)
   const heads = lines.flatMap(line => line.heads)
   return {

@@ -313,7 +313,15 @@ describe('with JavaScript', () => {
       const job = (await world.ledger.jobs.get(jobs.refused!))!
       const key = '990-1'
       const request = { ...job.request, key, jobId: 990, name: 'a new one', createdAt: NOW - 60_000 }
-      await world.ledger.jobs.put({ ...job, key, version: 1, request, refused: null, queuedAt: NOW - 60_000 })
+      await world.ledger.jobs.put({
+        ...job,
+        key,
+        version: 1,
+        request,
+        refused: null,
+        completed: null,
+        queuedAt: NOW - 60_000,
+      })
       await expect.poll(() => rows.count(), { timeout: 10_000 }).toBe(before + 1)
       expect(await page.evaluate('document.activeElement.closest("#runners") !== null')).toBe(true)
       expect(await page.evaluate('scrollY')).toBeGreaterThan(250)
