@@ -4,7 +4,8 @@
  */
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, sep } from 'node:path'
-import { type BuildFailure, type BuildResult, build, type OutputFile } from 'esbuild'
+import { pathToFileURL } from 'node:url'
+import { type BuildFailure, type BuildResult, build, type OutputFile, type Plugin } from 'esbuild'
 import type { Config } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { readWiring } from '../local/wiring.ts'
@@ -120,6 +121,7 @@ async function runEsbuild(root: string, name: string, module: string): Promise<B
       legalComments: 'none',
       sourcemap: 'external',
       metafile: true,
+      plugins: [constants],
       write: false,
       logLevel: 'silent',
     })
@@ -131,6 +133,22 @@ async function runEsbuild(root: string, name: string, module: string): Promise<B
       cause: error,
     })
   }
+}
+
+/** A module that only reads files near it: each of its exports is a text, which takes the place of reading it. */
+const CONSTANTS = /[\\/]functions[\\/]dashboard[\\/]vendor\.ts$/
+
+export const constants: Plugin = {
+  name: 'constants',
+  setup({ onLoad }) {
+    onLoad({ filter: CONSTANTS }, async ({ path }) => {
+      const texts: Record<string, string> = await import(pathToFileURL(path).href)
+      const lines = Object.entries(texts).map(
+        ([name, text]) => `export const ${name} = ${JSON.stringify(text)}`,
+      )
+      return { contents: lines.join('\n'), loader: 'js' }
+    })
+  },
 }
 
 const OUT = 'out'
