@@ -8,7 +8,7 @@ import type { Config } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { guardPolicy } from '../functions/core/guard.ts'
 import type { Job } from '../functions/core/types.ts'
-import { type DashboardPorts, dashboard } from '../functions/dashboard.ts'
+import { type DashboardPorts, dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { httpLambda, queueLambda, scheduleLambda } from '../functions/lambda.ts'
 import { launch } from '../functions/launch.ts'
 import { lifecycle } from '../functions/lifecycle.ts'
@@ -78,7 +78,12 @@ const FUNCTIONS: Readonly<
     scheduleLambda(notify({ ...ports, stats }, config, 'tornade local'), ports),
   // Open: what stands in front of it (functions/dashboard/access/) has nobody to let in here.
   dashboard: (ports, config, stats) =>
-    handle(dashboard({ ...ports, stats }, { notice: null, refreshSeconds: null, spend: config.spend })),
+    handle(
+      dashboard(
+        { ...ports, stats },
+        dashboardOptions(config, { notice: null, refreshSeconds: null, logs: null }),
+      ),
+    ),
 }
 
 export class World {
@@ -94,7 +99,11 @@ export class World {
   readonly told: string[] = []
   /** What the functions are given, unless it is wrapped. */
   readonly ports: Ports
-  readonly #stats = { deadLetters: async () => this.backlog.dead }
+  readonly #stats = {
+    deadLetters: async () => this.backlog.dead,
+    // Its runners are doubles: they have no program, and so no version.
+    runnerVersion: async () => null,
+  }
   readonly #roleUses: RoleUse[] = []
   readonly #wiring: Wiring
   readonly #functions = new Map<string, LocalFunction>()

@@ -5,6 +5,7 @@ import { inspect } from 'node:util'
 import { serve } from '@hono/node-server'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { access } from '../functions/dashboard/access/access.ts'
 import { localPath } from '../functions/dashboard/access/next.ts'
@@ -17,7 +18,7 @@ import {
 } from '../functions/dashboard/access/session.ts'
 import { signOutForm, viewerOf } from '../functions/dashboard/access/viewer.ts'
 import { nonceOf, secured } from '../functions/dashboard/headers.ts'
-import { dashboard } from '../functions/dashboard.ts'
+import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { createSignIn, siteOf } from '../functions/github/sign-in.ts'
 import type { DashboardSecrets, Fields } from '../functions/ports.ts'
 import { LocalLedger } from '../local/ledger.ts'
@@ -62,8 +63,16 @@ async function deploy(allowed = ALLOWED, timeoutMs = 5_000): Promise<Site> {
   const line = (level: string) => (message: string, fields?: Fields) =>
     void logged.push({ level, message, fields })
   const log = { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
-  const ports = { clock, log, ledger: new LocalLedger(), stats: { deadLetters: async () => 0 } }
-  const pages = dashboard(ports, { notice: null, refreshSeconds: null, spend: null })
+  const ports = {
+    clock,
+    log,
+    ledger: new LocalLedger(),
+    stats: { deadLetters: async () => 0, runnerVersion: async () => null },
+  }
+  const pages = dashboard(
+    ports,
+    dashboardOptions(DEFAULT_CONFIG, { notice: null, refreshSeconds: null, logs: null }),
+  )
   pages.get('/who', secured(), c => {
     const viewer = viewerOf(c)
     return c.html(`<script nonce="${nonceOf(c)}"></script>${viewer ? signOutForm(viewer) : 'a machine'}`)

@@ -6,11 +6,12 @@ import { getRequestListener } from '@hono/node-server'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { costs } from '../cli/costs.ts'
 import { DynamoLedger } from '../functions/aws/ledger.ts'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { withCost } from '../functions/core/lifecycle.ts'
 import type { Summary } from '../functions/core/reports.ts'
 import { type SpendRollup, spendOf, spendOfHour } from '../functions/core/rollups.ts'
-import { dashboard } from '../functions/dashboard.ts'
+import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { LocalLedger } from '../local/ledger.ts'
 import { SILENT } from '../local/log.ts'
 import { type Dynalite, startDynalite, tableProperties } from './support/dynalite.ts'
@@ -75,10 +76,10 @@ beforeAll(async () => {
     version: 1,
     rollups: { lookedAt: NOON, done: [NOON - 3_600_000] },
   })
-  const stats = { deadLetters: async () => 0 }
+  const stats = { deadLetters: async () => 0, runnerVersion: async () => null }
   const pages = dashboard(
     { clock: Date, ledger, log: SILENT, stats },
-    { notice: null, refreshSeconds: null, spend: null },
+    dashboardOptions(DEFAULT_CONFIG, { notice: null, refreshSeconds: null, logs: null }),
   )
   const listener = getRequestListener(pages.fetch)
   server = createServer((request, response) => {

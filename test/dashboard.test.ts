@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { applyJobToRunner, newJob, newRunner, priced, withCost } from '../functions/core/lifecycle.ts'
+import { priceAge } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import type { Job, JobRequest, Runner } from '../functions/core/types.ts'
 import { duration, githubUrl, money } from '../functions/dashboard/format.ts'
@@ -22,10 +23,10 @@ beforeEach(() => {
   logged = []
 })
 
-type Over = Partial<DashboardOptions> & Partial<DashboardPorts['stats']>
+type Over = Partial<DashboardOptions> & Partial<DashboardPorts['stats']> & { readonly now?: number }
 
 function app(over: Over = {}) {
-  const { deadLetters = async () => 3, runnerVersion = async () => null, ...options } = over
+  const { deadLetters = async () => 3, runnerVersion = async () => null, now = NOW, ...options } = over
   const log = {
     debug() {},
     info() {},
@@ -33,7 +34,7 @@ function app(over: Over = {}) {
     error: (message: string, fields?: Fields) => void logged.push([message, fields]),
   }
   return dashboard(
-    { clock: { now: () => NOW }, ledger, log, stats: { deadLetters, runnerVersion } },
+    { clock: { now: () => now }, ledger, log, stats: { deadLetters, runnerVersion } },
     {
       notice: null,
       refreshSeconds: null,
@@ -202,6 +203,7 @@ describe('GET /api/jobs', () => {
       words(`
         jobId attempt repository workflow labels outcome conclusion reason runner queueSeconds
         runSeconds costUsd githubHostedUsd state createdAt queuedAt startedAt completedAt lostTo rerunOf
+        basis onDemandUsd onDemandBasis githubHostedBasis githubFeeUsd
       `),
     )
     expect(jobs[0]).toMatchObject({ jobId: 2, state: 'queued', outcome: null, runner: null })
@@ -284,7 +286,7 @@ describe('GET /api/runners', () => {
       words(`
         name state repository job compute capacity arch cpu memoryGiB diskGiB cause launchedAt
         pullStartedAt startedAt jobStartedAt jobCompletedAt stoppedAt ageSeconds costUsd startupUsd
-        jobUsd idleUsd basis
+        jobUsd idleUsd basis wastedUsd onDemandUsd onDemandBasis
       `),
     )
     expect(runners.map((runner: { state: string }) => runner.state)).toEqual(['busy', 'stopped'])
@@ -408,10 +410,13 @@ describe('paths, headers and errors', () => {
     "default-src 'none'",
     "form-action 'self'",
     "frame-ancestors 'none'",
-    "img-src 'self'",
     expect.stringMatching(/^style-src 'sha256-[A-Za-z0-9+/=]{44}'$/),
   ]
-  const SCRIPTS = ["connect-src 'self'", expect.stringMatching(/^script-src 'nonce-[A-Za-z0-9+/=]{24}'$/)]
+  const SCRIPTS = [
+    "img-src 'self'",
+    "connect-src 'self'",
+    expect.stringMatching(/^script-src 'nonce-[A-Za-z0-9+/=]{24}'$/),
+  ]
 
   it.each([
     ['/', SCRIPTS],
@@ -605,6 +610,13 @@ describe('Overview', () => {
     const text = await page()
     expect(tile(text, 'Spent this month')).toMatch(/^\?unknown/)
     expect(text).toMatch(/class="notice" role="note"><b>\?<\/b> 1 runner ran at a price/)
+  })
+
+  it('says when the prices are old', async () => {
+    expect(await page()).not.toContain('Prices were last checked')
+    const { checkedOn } = priceAge(0)
+    const text = await page({ now: Date.parse(checkedOn) + 91 * 86_400_000 })
+    expect(text).toContain(`Prices were last checked on ${checkedOn}, 91 days ago.`)
   })
 
   it('says when a cap is reached, and what comes of it', async () => {

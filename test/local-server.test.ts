@@ -1,7 +1,8 @@
 /** What the local stack shows over HTTP, and to whom. */
 import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { dashboard } from '../functions/dashboard.ts'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
+import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { type LocalServer, listen } from '../local/server.ts'
 import { type Stack, stack } from './support/world.ts'
 
@@ -9,10 +10,10 @@ let s: Stack
 let server: LocalServer
 beforeAll(async () => {
   s = await stack()
-  const stats = { deadLetters: async () => 0 }
+  const stats = { deadLetters: async () => 0, runnerVersion: async () => null }
   const pages = dashboard(
     { ...s.world.ports, ledger: s.world.ledger, stats },
-    { notice: null, refreshSeconds: null, spend: null },
+    dashboardOptions(DEFAULT_CONFIG, { notice: null, refreshSeconds: null, logs: null }),
   )
   server = await listen(s.world, pages, 0, Promise.resolve())
 })

@@ -18,8 +18,8 @@ const HEADERS: Readonly<Record<string, string>> = {
  * @param nonce of the page's own scripts; null where it has none
  */
 export function securityPolicy(nonce: string | null): string {
-  const scripts = nonce === null ? '' : `script-src 'nonce-${nonce}'; connect-src 'self'; `
-  return `default-src 'none'; style-src '${STYLE_HASH}'; ${scripts}img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`
+  const scripts = nonce === null ? '' : `script-src 'nonce-${nonce}'; connect-src 'self'; img-src 'self'; `
+  return `default-src 'none'; style-src '${STYLE_HASH}'; ${scripts}base-uri 'none'; form-action 'self'; frame-ancestors 'none'`
 }
 
 /** For the scripts of this answer: the policy lets them through once a page has asked for it. */

@@ -36,7 +36,7 @@ const NAVIGATION = [
   ['/health', 'Health'],
 ] as const
 
-const MARK = html`<svg class="mark" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d="M3 4h18M5.5 9h13M8.5 14h8M11 19h4"/></svg>`
+export const MARK = html`<svg class="mark" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d="M3 4h18M5.5 9h13M8.5 14h8M11 19h4"/></svg>`
 
 export function page(shell: Shell, options: PageOptions, content: Html): Html {
   const { title, at, above = [], lead = '', refreshSeconds = null, charts = false } = options

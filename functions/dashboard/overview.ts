@@ -1,5 +1,6 @@
 /** The front page: what this month came to. */
 import { html } from 'hono/html'
+import { priceAge } from '../core/prices.ts'
 import type { Report, ReportDay } from '../core/reports.ts'
 import { basisOf, type ComputeKind, type Sums, sumOf, wholeOf } from '../core/rollups.ts'
 import { secondsBetween } from '../core/views.ts'
@@ -54,7 +55,8 @@ export function overviewPage(shell: Shell, overview: Overview, options: Dashboar
         ${repositories(month)}
         ${computes(month)}
       </div>
-      ${certainty(month.sums)}`,
+      ${certainty(month.sums)}
+      ${oldPrices(overview.now)}`,
   )
 }
 
@@ -66,6 +68,12 @@ export function computed({ computedAt, incomplete }: Report): Html {
       : html` · <b class="bad">parts of ${incomplete.slice(0, 3).join(', ')} could not be read</b>`
   if (computedAt === null) return html` · figures are not computed yet${lacking}`
   return html` · figures as of ${time(computedAt)}${lacking}`
+}
+
+function oldPrices(now: number): Html | '' {
+  const { stale, checkedOn, days } = priceAge(now)
+  if (!stale) return ''
+  return html`<p class="notice" role="note">Prices were last checked on ${checkedOn}, ${days} days ago.</p>`
 }
 
 function nothingYet(): Html {

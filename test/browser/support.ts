@@ -107,7 +107,7 @@ export const HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** The sample weeks, and a workflow that somebody named in order to be executed. Time stands still at NOW. */
-export async function sampleWorld(): Promise<World> {
+export async function sampleWorld({ hostile = true } = {}): Promise<World> {
   const config = { ...CONFIG, owners: { acme: 9919 } }
   const world = await World.create({
     config,
@@ -117,23 +117,25 @@ export async function sampleWorld(): Promise<World> {
   })
   const owner = { login: 'acme', id: 9919 }
   scheduleSample(world.clock, world.github, NOW, { marker: 'tornade', owner })
-  world.clock.at(NOW - 3_600_000, () =>
-    world.github.queue({
-      repository: ACME_APP,
-      installationId: 5001,
-      jobId: 77,
-      runId: 78,
-      attempt: 1,
-      workflow: HOSTILE,
-      name: `${HOSTILE}${'very long '.repeat(40)}`,
-      labels: ['tornade', 'spot'],
-      headBranch: HOSTILE,
-      headSha: '0'.repeat(40),
-      event: 'push',
-      headRepositoryId: ACME_APP.id,
-      script: { durationMs: 60_000, conclusion: 'success' },
-    }),
-  )
+  if (hostile) {
+    world.clock.at(NOW - 3_600_000, () =>
+      world.github.queue({
+        repository: ACME_APP,
+        installationId: 5001,
+        jobId: 77,
+        runId: 78,
+        attempt: 1,
+        workflow: HOSTILE,
+        name: `${HOSTILE}${'very long '.repeat(40)}`,
+        labels: ['tornade', 'spot'],
+        headBranch: HOSTILE,
+        headSha: '0'.repeat(40),
+        event: 'push',
+        headRepositoryId: ACME_APP.id,
+        script: { durationMs: 60_000, conclusion: 'success' },
+      }),
+    )
+  }
   await world.clock.run(NOW)
   return world
 }

@@ -1,7 +1,7 @@
 /** The dashboard: reads the ledger and counts dead letters, for whoever is let in. */
 import { handle } from 'hono/aws-lambda'
 import { access } from '../../dashboard/access/access.ts'
-import { dashboard } from '../../dashboard.ts'
+import { dashboard, dashboardOptions } from '../../dashboard.ts'
 import { createSignIn } from '../../github/sign-in.ts'
 import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
@@ -17,6 +17,7 @@ const [stage, region, launch, events, ledgerTable] = variables(
   'TORNADE_EVENTS_DEAD_LETTERS_URL',
   'TORNADE_LEDGER_TABLE',
 )
+const [runnerLogs, buildLogs] = variables('TORNADE_RUNNER_LOGS', 'TORNADE_BUILD_LOGS')
 const [clientId, clientSecret, sessionKey, sessionKeyPrevious, tokens] = variables(
   'TORNADE_CLIENT_ID',
   'TORNADE_CLIENT_SECRET',
@@ -25,16 +26,25 @@ const [clientId, clientSecret, sessionKey, sessionKeyPrevious, tokens] = variabl
   'TORNADE_TOKENS',
 )
 
+/** Live reads what is open each time. */
+const LIVE_SECONDS = 10
+
 const config = compiledConfig()
 const clock = Date
 const { log, flushing } = telemetry('dashboard', stage)
 const given = new SqsQueue({ urls: { launch, events }, region })
 const stats = {
   deadLetters: async () => (await given.depth('launch')) + (await given.depth('events')),
+  // No place that this function may read says which version the image in use has.
+  runnerVersion: async () => null,
 }
 const pages = dashboard(
   { clock, log, stats, ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }) },
-  { notice: null, refreshSeconds: null, spend: config.spend },
+  dashboardOptions(config, {
+    notice: null,
+    refreshSeconds: LIVE_SECONDS,
+    logs: { region, runners: runnerLogs, builds: buildLogs },
+  }),
 )
 const secrets = ssmDashboardSecrets({ clientId, clientSecret, sessionKey, sessionKeyPrevious, tokens })
 const signIn = createSignIn(gitHubSettings(config), { clock, log })

@@ -1,5 +1,6 @@
 /** The pages of whoever is not in yet. They know nothing of the ledger. */
 import { html, raw } from 'hono/html'
+import { MARK } from '../layout.ts'
 import { STYLE } from '../style.ts'
 import { signOutForm, type Viewer } from './viewer.ts'
 
@@ -57,9 +58,9 @@ function page(title: string, content: Html): Html {
     <title>${title} · tornade</title>
     <style>${raw(STYLE)}</style>
   </head>
-  <body>
-    <header><h1><a href="/">tornade</a></h1></header>
-    <main><h2>${title}</h2>${content}</main>
+  <body class="door">
+    <header class="bar"><a class="brand" href="/">${MARK}<span>tornade</span></a></header>
+    <main><h1>${title}</h1>${content}</main>
   </body>
 </html>`
 }
