@@ -19,12 +19,12 @@ import { EXIT, type Io } from './io.ts'
 const HELP = `Usage: tornade start [OPTION…]
 
 Runs the whole system on this machine: a webhook endpoint, a page, and doubles
-of GitHub and AWS. It is a simulation: GitHub and AWS are never called. A
-sample day is run through it first, and then goes on.
+of GitHub and AWS. It is a simulation: GitHub and AWS are never called. Two
+sample weeks are run through it first, and then go on.
 
   --port PORT     default 3000; 0 takes a free one
   --speed N       simulated durations are divided by N
-  --empty         no sample day
+  --empty         no sample weeks
   --config FILE   tornade.yml to use (default: ./tornade.yml if there is one)
   --verbose       log of the functions on stderr
 
@@ -109,7 +109,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
     scheduleSample(world.clock, world.github, now, { marker: config.marker, owner: ownerOf(config) })
     await world.clock.run(now)
     const { items } = await world.ledger.jobs.page({ limit: 100_000 })
-    io.stdout(`A sample day has run: ${items.length} jobs. It goes on now; stop with Ctrl-C.\n\n`)
+    io.stdout(`Two sample weeks have run: ${items.length} jobs. They go on now; stop with Ctrl-C.\n\n`)
   }
   world.clock.goLive()
   live = server
@@ -120,7 +120,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
   return EXIT.good
 }
 
-/** The account that the sample day belongs to: one that tornade.yml allows. */
+/** The account that the sample belongs to: one that tornade.yml allows. */
 function ownerOf({ owners }: Config): { login: string; id: number } {
   const [login, id] = Object.entries(owners ?? { acme: 9919 })[0] ?? ['acme', 9919]
   return { login, id }

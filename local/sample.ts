@@ -131,6 +131,7 @@ export function scheduleSample(
   }
   // From some minutes before the end on, so that whoever looks sees jobs move.
   clock.at(end - 6 * MINUTE_MS, goOn)
+  clock.at(end - 12_000, () => sample.queueRun(WORKFLOWS[0]!))
 }
 
 class Sample {

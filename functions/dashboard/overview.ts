@@ -136,7 +136,7 @@ function cap(spentMicroUsd: number, capMicroUsd: number | null, onCap: 'block' |
   const pace =
     now - from < 86_400_000
       ? ''
-      : `at this pace ${dollars((spentMicroUsd / (now - from)) * (to - from))} by its end`
+      : `at this pace ${dollars((spentMicroUsd / (now - from)) * (to - from))} by the end of the month`
   if (capMicroUsd === null)
     return {
       name: 'Cap of the month',
