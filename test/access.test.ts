@@ -644,7 +644,7 @@ describe('signing out', () => {
 describe('a machine', () => {
   it.each([TOKEN, NEXT_TOKEN])('reads /api and /metrics with %s', async token => {
     expect(await (await bearer(token)).json()).toBeNull()
-    expect((await bearer(token, '/metrics')).status).toBe(404)
+    expect((await bearer(token, '/metrics')).status).toBe(200)
     expect((await ask('/api/who', { headers: { authorization: `bearer  ${token}` } })).status).toBe(200)
   })
 

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { dashboard } from '../functions/dashboard.ts'
+import { DEFAULT_CONFIG } from '../functions/config.ts'
+import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { SILENT } from '../local/log.ts'
 import { ACME_APP } from '../local/payloads.ts'
 import { HOUR, job, START, type Stack, stack, untilQuiet } from './support/world.ts'
@@ -10,8 +11,13 @@ const SPEND = { monthlyMicroUsd: 500_000_000, dailyMicroUsd: 20_000_000, onCap: 
 
 async function scrape({ world }: Stack, spend: typeof SPEND | null = SPEND): Promise<Response> {
   const app = dashboard(
-    { clock: world.clock, ledger: world.ledger, log: SILENT, stats: { deadLetters: async () => 2 } },
-    { notice: null, refreshSeconds: null, spend },
+    {
+      clock: world.clock,
+      ledger: world.ledger,
+      log: SILENT,
+      stats: { deadLetters: async () => 2, runnerVersion: async () => null },
+    },
+    dashboardOptions({ ...DEFAULT_CONFIG, spend }, { notice: null, refreshSeconds: null, logs: null }),
   )
   return app.request('/metrics')
 }
