@@ -43,7 +43,7 @@ import {
 } from './dashboard/repositories.ts'
 import type { DashboardOptions } from './dashboard/settings.ts'
 import { errorFields } from './lambda.ts'
-import { readReport } from './reports.ts'
+import { readReport, readUsage } from './reports.ts'
 
 export type { DashboardPorts, Health, RunnerVersion } from './dashboard/read.ts'
 export { type DashboardOptions, dashboardOptions } from './dashboard/settings.ts'
@@ -76,15 +76,16 @@ export function dashboard(ports: DashboardPorts, options: DashboardOptions): Hon
     const repository = `${c.req.param('owner')}/${c.req.param('name')}`
     const workflow = clean(readWorkflow(parametersOf(c)))
     const asked = askedOf(c)
-    const [report, { items, next }] = await Promise.all([
+    const [report, { items, next }, usage] = await Promise.all([
       readReport(ports, asked.period),
       readJobRows(ledger, { repository, workflow, limit: LATEST_JOBS }),
+      readUsage(ports, repository, workflow),
     ])
     const isKnownHere = report.byWorkflow.some(
       row => row.repository === repository && row.workflow === workflow,
     )
     if (!isKnownHere && items.length === 0 && next === null) return missing(c, `workflow ${workflow}`)
-    return c.html(workflowPage(shellOf(c), { repository, workflow }, report, items, asked, '', options))
+    return c.html(workflowPage(shellOf(c), { repository, workflow }, report, items, asked, usage, options))
   })
 
   app.get('/jobs', async c => {

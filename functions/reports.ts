@@ -1,7 +1,15 @@
 /** What a period came to, read from its roll-ups. */
 import { type Period, type Report, reportOf, unitsOf } from './core/reports.ts'
 import { upToDateAt } from './core/rollup-passes.ts'
-import { type Rollup, rollupKey, type SpendRollup } from './core/rollups.ts'
+import {
+  mergeUsage,
+  partsOf,
+  periodOf,
+  type Rollup,
+  rollupKey,
+  type SpendRollup,
+  type UsageOf,
+} from './core/rollups.ts'
 import type { Ports } from './ports.ts'
 
 type Reading = Pick<Ports, 'clock' | 'ledger'>
@@ -32,4 +40,26 @@ export async function readReports(
 
 function isSpend(rollup: Rollup | undefined): rollup is SpendRollup {
   return rollup?.family === 'spend'
+}
+
+/**
+ * What the newest measured runs of a workflow used, by size. Usage of a day is rolled up once the day is over, so that today's
+ * comes from its hours.
+ */
+export async function readUsage(
+  { clock, ledger }: Reading,
+  repository: string,
+  workflow: string,
+): Promise<readonly UsageOf[]> {
+  const now = new Date(clock.now())
+  const [year, month] = [now.getUTCFullYear(), now.getUTCMonth()]
+  const units = [
+    ...[0, 1].map(
+      ago => ({ grain: 'month', period: periodOf('month', Date.UTC(year, month - ago)) }) as const,
+    ),
+    ...partsOf('day', periodOf('day', clock.now())).map(period => ({ grain: 'hour', period }) as const),
+  ]
+  const rollups = await ledger.rollups.get(units.map(unit => rollupKey({ ...unit, family: 'usage' })))
+  const all = [...rollups.values()].flatMap(rollup => (rollup.family === 'usage' ? rollup.usage : []))
+  return mergeUsage(all.filter(one => one.repository === repository && one.workflow === workflow))
 }

@@ -6,7 +6,7 @@ import { html, raw } from 'hono/html'
 import { jobState } from '../core/lifecycle.ts'
 import { basisOf, type Sums, wholeOf } from '../core/rollups.ts'
 import { clean } from '../core/text.ts'
-import type { Job, PriceBasis, Runner } from '../core/types.ts'
+import type { Job, PriceBasis, Runner, RunnerShape } from '../core/types.ts'
 import { iso } from '../core/views.ts'
 import { count, dollars, githubUrl, money, utc } from './format.ts'
 import type { Html } from './layout.ts'
@@ -224,7 +224,10 @@ export function labels(all: readonly string[]): Html {
 
 export function shapeText({ launch }: Runner): string {
   if (launch === null) return 'known from AWS only'
-  const { compute, capacity, arch, cpu, memoryGiB } = launch.shape
+  return shapeName(launch.shape)
+}
+
+export function shapeName({ compute, capacity, arch, cpu, memoryGiB }: RunnerShape): string {
   return `${compute === 'codebuild' ? 'CodeBuild' : capacity === 'spot' ? 'Spot' : 'Fargate'}, ${arch}, ${cpu} vCPU, ${memoryGiB} GiB`
 }
 

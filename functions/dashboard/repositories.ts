@@ -1,8 +1,9 @@
 /** What repositories and their workflows cost. */
 import { html } from 'hono/html'
 import type { Period, Report, ReportRow } from '../core/reports.ts'
-import { type Sums, wholeOf } from '../core/rollups.ts'
+import { type Sums, type UsageOf, wholeOf } from '../core/rollups.ts'
 import { clean } from '../core/text.ts'
+import { adviceSection } from './advice.ts'
 import { chart, spark } from './charts.ts'
 import { address, type Chosen, daysOf, filterForm, pager, periodForm, textField } from './controls.ts'
 import { count, counted, dollars, githubUrl, length, money, percent } from './format.ts'
@@ -118,7 +119,7 @@ export function workflowPage(
   report: Report,
   jobs: readonly JobWithRunner[],
   { now, period }: Pick<Asked, 'now' | 'period'>,
-  advice: Html | '',
+  usage: readonly UsageOf[],
   { gitHub }: DashboardOptions,
 ): Html {
   const name = clean(repository, NAME_LIMIT)
@@ -139,7 +140,7 @@ export function workflowPage(
     },
     html`<div class="controls">${periodForm(path, period, now)}</div>
       ${row === undefined ? html`<p class="empty">No runner of this workflow has stopped in these days, so nothing was spent.</p>` : html`${figures(row.sums)}${trend(report, row, 'Spend by day')}`}
-      ${advice}
+      ${adviceSection(usage, report, row?.sums.jobMs ?? 0)}
       ${section('Latest jobs', link(address('/jobs', { repository, workflow }), 'all its jobs'), jobTable('Latest jobs', jobs, 'None of its jobs is kept any more.', gitHub))}
       ${row === undefined ? '' : certainty(row.sums)}`,
   )
