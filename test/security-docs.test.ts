@@ -104,6 +104,18 @@ const SHOWN_BY: Readonly<Record<string, readonly string[]>> = {
     'a queued job that was created over 24 hours ago',
     'that comes again at any moment is 202, and there is one runner',
   ],
+  'see the dashboard': [
+    'is everybody where nobody is named, and no secret is read for them',
+    'tells a stranger what to do, and nothing else',
+  ],
+  "have somebody else's code, session or browser sign in for them": [
+    'is taken once',
+    'with the code of a sign-in that somebody else began is not taken',
+    'is the only one: a second cookie of that name does not stand in for it',
+  ],
+  'keep deliveries out with a flood of requests': [
+    'have routes on which a flood of strangers does not reach the webhook',
+  ],
   'break it with odd input': [
     'a payload of 1 MiB is taken, one byte more is 413',
     'anything at all, signed or not: an answer that says what came of it, and never a failure',
