@@ -132,6 +132,10 @@ const SHOWN_BY: Readonly<Record<string, readonly string[]>> = {
     'have a task definition for each image and architecture of tornade.yml, pinned, and else as the draft',
   ],
   'be reached from outside': ['lets nobody in'],
+  'change what another runner is said to have used': [
+    'is that of this runner and of no other',
+    'is cut to what the runner had, and to the time of its job',
+  ],
   'live on': [
     'runs one job and ends',
     'cancels a job at the end of its life',
