@@ -104,6 +104,18 @@ const SHOWN_BY: Readonly<Record<string, readonly string[]>> = {
     'a queued job that was created over 24 hours ago',
     'that comes again at any moment is 202, and there is one runner',
   ],
+  'see the dashboard': [
+    'is everybody where nobody is named, and no secret is read for them',
+    'tells a stranger what to do, and nothing else',
+  ],
+  "have somebody else's code, session or browser sign in for them": [
+    'is taken once',
+    'with the code of a sign-in that somebody else began is not taken',
+    'is the only one: a second cookie of that name does not stand in for it',
+  ],
+  'keep deliveries out with a flood of requests': [
+    'have routes on which a flood of strangers does not reach the webhook',
+  ],
   'break it with odd input': [
     'a payload of 1 MiB is taken, one byte more is 413',
     'anything at all, signed or not: an answer that says what came of it, and never a failure',
@@ -120,6 +132,10 @@ const SHOWN_BY: Readonly<Record<string, readonly string[]>> = {
     'have a task definition for each image and architecture of tornade.yml, pinned, and else as the draft',
   ],
   'be reached from outside': ['lets nobody in'],
+  'change what another runner is said to have used': [
+    'is that of this runner and of no other',
+    'is cut to what the runner had, and to the time of its job',
+  ],
   'live on': [
     'runs one job and ends',
     'cancels a job at the end of its life',
