@@ -39,7 +39,7 @@ import { type Asked, Gateway, json, type Meddle, type Reply } from './gateway.ts
 import type { InstanceData, Invocation, Outcome } from './instance.ts'
 import { type Message, Queue, serveSqs } from './sqs.ts'
 
-export const FUNCTIONS = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify'] as const
+export const FUNCTIONS = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify', 'slack'] as const
 export type FunctionName = (typeof FUNCTIONS)[number]
 
 /** A request of a function, with what came of it. */
