@@ -5,7 +5,7 @@ import { inflateRawSync } from 'node:zlib'
 import type { Config } from '../functions/config.ts'
 import { bundle } from '../scripts/bundle.ts'
 
-export const NAMES = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify'] as const
+export const NAMES = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify', 'slack'] as const
 export type FunctionName = (typeof NAMES)[number]
 
 export interface Unpacked {

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { type Document, parseDocument } from 'yaml'
 import * as z from 'zod'
 import { type Config, DEFAULT_CONFIG } from '../functions/config.ts'
+import { isBranchPattern } from '../functions/core/chat.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { PRICES } from '../functions/core/prices.ts'
 import { type DailyTime, readDailyTime, readSchedule, type Schedule } from '../functions/core/schedule.ts'
@@ -87,6 +88,46 @@ const dailyTime = z.string().transform((text, context): DailyTime => {
   return z.NEVER
 })
 
+/** Of Slack: https://docs.slack.dev/reference/objects/user-object */
+const slackId = (letters: string, what: string) =>
+  z.string().regex(new RegExp(`^[${letters}][A-Z0-9]{1,30}$`), `the id of ${what}, not its name`)
+
+const slack = z
+  .strictObject({
+    digest: dailyTime.optional(),
+    alerts: z.array(z.int().min(1).max(1000)).max(10).default([50, 80, 100]),
+    team: slackId('T', 'a workspace of Slack, T…').optional(),
+    users: z.array(slackId('UW', 'a member of Slack, U…')).min(1).max(200).optional(),
+    channels: z.array(slackId('CDG', 'a channel of Slack, C…')).min(1).max(100).optional(),
+    apps: z
+      .record(
+        name,
+        z.strictObject({
+          repository,
+          workflow: z
+            .string()
+            .regex(
+              /^[\w][\w.-]{0,99}\.ya?ml$/,
+              'the file of a workflow without its folder, for example deploy.yml',
+            ),
+          branches: z
+            .array(z.string().refine(isBranchPattern, 'a branch, or a pattern like release/*'))
+            .min(1)
+            .max(50),
+          inputs: z
+            .record(z.string().regex(/^[A-Za-z_][\w-]{0,99}$/, 'the name of an input'), z.string().max(1000))
+            .refine(all => Object.keys(all).length <= 25, 'GitHub takes 25 inputs')
+            .default({}),
+        }),
+      )
+      .refine(all => Object.keys(all).length <= 50, 'at most 50 applications')
+      .optional(),
+  })
+  .refine(({ team, users, channels, apps }) => {
+    const named = [team, users, channels].filter(one => one !== undefined).length
+    return named === 3 || (named === 0 && apps === undefined)
+  }, 'commands need all of team, users and channels')
+
 const file = z.strictObject({
   marker: name.max(20).optional(),
   region: z
@@ -150,12 +191,7 @@ const file = z.strictObject({
     })
     .refine(({ monthlyUsd, dailyUsd }) => monthlyUsd ?? dailyUsd, 'name monthlyUsd, dailyUsd or both')
     .optional(),
-  slack: z
-    .strictObject({
-      digest: dailyTime.optional(),
-      alerts: z.array(z.int().min(1).max(1000)).max(10).default([50, 80, 100]),
-    })
-    .optional(),
+  slack: slack.optional(),
   fallback: z.array(z.enum(['on-demand', 'codebuild'])).optional(),
   rerunAfterReclaim: z.union([z.boolean(), z.literal('with-role')], 'true, false or with-role').optional(),
   priority: byRepository(z.int().min(-100).max(100)).optional(),
@@ -341,7 +377,7 @@ function compile(data: z.output<typeof file>): Config {
     },
     repositories: exceptions(data.repositories ?? {}),
     spend: data.spend ? spendLimits(data.spend) : base.spend,
-    slack: data.slack ? { ...data.slack, digest: data.slack.digest ?? null } : base.slack,
+    slack: data.slack ? slackSettings(data.slack) : base.slack,
     runner: {
       lifeMinutes: runner?.life ?? base.runner.lifeMinutes,
       idleMinutes: runner?.idle ?? base.runner.idleMinutes,
@@ -375,6 +411,18 @@ function exceptions(data: NonNullable<File['repositories']>): Config['repositori
   return mapValues(data, ({ memory: memoryGiB, disk: diskGiB, ...own }) =>
     defined({ ...own, memoryGiB, diskGiB }),
   )
+}
+
+function slackSettings({
+  digest,
+  alerts,
+  team,
+  users,
+  channels,
+  apps = {},
+}: NonNullable<File['slack']>): Config['slack'] {
+  const commands = team && users && channels ? { team, users, channels, apps } : null
+  return { digest: digest ?? null, alerts, commands }
 }
 
 function spendLimits({ monthlyUsd, dailyUsd, onCap }: NonNullable<File['spend']>): Config['spend'] {

@@ -2,7 +2,9 @@
  * What an operator decides in tornade.yml. The file is read and checked by cli/config-file.ts, once, and compiled
  * to this JSON, so that no function parses YAML or needs a schema library for it.
  */
+
 import type { AdmissionLimits, SpendLimits } from './core/admission.ts'
+import type { ChatPolicy } from './core/chat.ts'
 import { DEFAULT_RULES, type LabelRules } from './core/labels.ts'
 import { ownOf } from './core/own.ts'
 import type { Pool } from './core/pools.ts'
@@ -61,11 +63,13 @@ export interface Config {
   readonly repositories: Readonly<Record<string, RepositoryException>>
   /** null is no cap. */
   readonly spend: SpendLimits | null
-  /** What is told in a channel of Slack; null is nothing. */
+  /** What is told in a channel of Slack, and may be asked for there; null is nothing. */
   readonly slack: {
     readonly digest: DailyTime | null
     /** Percents of a spend cap at which something is said. */
     readonly alerts: readonly number[]
+    /** Who may operate tornade from there; null is nobody. */
+    readonly commands: ChatPolicy | null
   } | null
   readonly runner: {
     /** Longest life. */

@@ -1,5 +1,6 @@
 /** Pages and JSON of the ledger. It only reads; who may read it is decided before it. */
 import { type Context, Hono } from 'hono'
+import { apiAudit } from './core/audit.ts'
 import type { Report } from './core/reports.ts'
 import { clean } from './core/text.ts'
 import { apiRunner } from './core/views.ts'
@@ -133,6 +134,10 @@ export function dashboard(ports: DashboardPorts, options: DashboardOptions): Hon
     const { items, next } = await ledger.runners.page(readPlace(parametersOf(c)))
     const now = clock.now()
     return c.json({ runners: items.map(runner => apiRunner(runner, now)), next })
+  })
+  app.get('/api/audit', async c => {
+    const { items, next } = await ledger.audit.page(readPlace(parametersOf(c)))
+    return c.json({ entries: items.map(apiAudit), next })
   })
   app.get('/api/summary', async c =>
     c.json(await readSummary(ports, readPeriod(parametersOf(c), clock.now()))),

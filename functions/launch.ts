@@ -58,7 +58,10 @@ import { standbyCandidate, standbyClaim } from './standby.ts'
 import { type StartResult, startRunner, type Where } from './start.ts'
 import { changeGate, create, update } from './update.ts'
 
-export type LaunchPorts = Omit<Ports, 'secrets' | 'notices' | 'compute' | 'runnerLog'> & {
+export type LaunchPorts = Omit<
+  Ports,
+  'secrets' | 'chatSecrets' | 'notices' | 'replies' | 'compute' | 'runnerLog'
+> & {
   readonly compute: Pick<Compute, 'start' | 'stop'>
 }
 

@@ -4,6 +4,7 @@
  *
  * Every step can be repeated: it looks at the ledger, not at what an earlier try may have done.
  */
+import { carryOut } from './chat.ts'
 import type { Config } from './config.ts'
 import { type Bill, billOf, isAnyoneWaiting, leave, spend } from './core/admission.ts'
 import { readAwsEvent } from './core/aws-events.ts'
@@ -58,7 +59,7 @@ interface Freed {
 type Free = (runner: Runner, bill: Bill) => void
 
 /** It stops runners and starts none. */
-export type LifecyclePorts = Omit<Ports, 'secrets' | 'notices' | 'compute'> & {
+export type LifecyclePorts = Omit<Ports, 'secrets' | 'chatSecrets' | 'notices' | 'compute'> & {
   readonly compute: Pick<Compute, 'stop'>
 }
 
@@ -120,6 +121,8 @@ export function lifecycle(
         return onStopIfIdle(message.runner)
       case 'rerun':
         return askForRerun(ports, message.rerun)
+      case 'chat':
+        return carryOut(ports, config, message)
     }
   }
 
@@ -531,6 +534,8 @@ function recordKey(record: QueueRecord): string {
       return message.runner
     case 'rerun':
       return message.rerun
+    case 'chat':
+      return message.audit
     case 'queued':
     case 'waiting':
     case 'in_progress':

@@ -4,6 +4,7 @@
  * changed its shape: it fails, and ends as a dead letter that an operator can look at and put back.
  */
 import { RUNNER_VARIABLE } from './core/aws-events.ts'
+import { isResponseUrl } from './core/chat.ts'
 import { TornadeError } from './core/errors.ts'
 import type { EventsMessage, LaunchMessage } from './ports.ts'
 
@@ -39,6 +40,7 @@ const EVENTS: Readonly<Record<EventsMessage['kind'], Shape>> = {
   'clean-up': ({ runner }) => typeof runner === 'string',
   'stop-if-idle': ({ runner }) => typeof runner === 'string',
   rerun: ({ rerun }) => typeof rerun === 'string',
+  chat: ({ audit, respondTo }) => typeof audit === 'string' && isResponseUrl(respondTo),
 }
 
 /** @throws TornadeError message-invalid, for what is no message of the launch queue */

@@ -5,6 +5,7 @@
  * Errors: a port call that throws has an unknown outcome, and its caller must be able to send it again.
  * Outcomes that decide what happens next are values, not exceptions.
  */
+import type { AuditEntry } from './core/audit.ts'
 import type { JobFilter } from './core/job-filter.ts'
 import type { RefusalReport } from './core/refusal.ts'
 import type { Rollup } from './core/rollups.ts'
@@ -86,6 +87,21 @@ export interface Notices {
    * @throws TornadeError notice-failed
    */
   post(text: string): Promise<'sent' | 'off'>
+}
+
+/** Where a command was asked for in a chat. */
+export interface Replies {
+  /**
+   * @param url that came with the command. It is a capability: whoever has it can post there for half an hour
+   * @param text mrkdwn of Slack, for everybody in the channel
+   * @throws TornadeError notice-failed
+   */
+  answer(url: string, text: string): Promise<void>
+}
+
+export interface ChatSecrets {
+  /** What Slack signs its requests with: the current one first, then the previous one; empty while there is none. */
+  signing(): Promise<readonly string[]>
 }
 
 export interface Secrets {
@@ -257,6 +273,10 @@ export type RerunOutcome =
   | { readonly outcome: 'gone' }
   /** It can never be run again, for example because it is a month old. */
   | { readonly outcome: 'failed'; readonly message: string }
+export type DispatchOutcome =
+  | { readonly outcome: 'started' }
+  /** GitHub will not: there is no such workflow or branch, or it is not started by hand. */
+  | { readonly outcome: 'failed'; readonly message: string }
 /** @throws TornadeError github-paused, with what `Paused` says, where a rate limit stands in the way */
 export interface GitHub {
   /** POST /repos/{o}/{r}/actions/runners/generate-jitconfig */
@@ -296,6 +316,16 @@ export interface GitHub {
    * all of the run has ended.
    */
   rerunJob(scope: GitHubScope, jobId: number): Promise<RerunOutcome>
+  /**
+   * POST /repos/{o}/{r}/actions/workflows/{file}/dispatches: a new run each time that it is called.
+   * @param branch never a tag or a commit, even where one has that name
+   */
+  dispatchWorkflow(
+    scope: GitHubScope,
+    workflow: string,
+    branch: string,
+    inputs: Readonly<Record<string, string>>,
+  ): Promise<DispatchOutcome>
   /**
    * A failed check run that says this: the one that is known by its id, else the one found by `externalId`, else a new one.
    * GitHub's list lags and knows no condition, so two calls at once without the id can make two of them.
@@ -356,6 +386,10 @@ export interface Ledger {
     /** Re-runs that GitHub is still to be asked for. May lag behind writes. */
     open(query: { readonly limit: number }): Promise<readonly Rerun[]>
   }
+  readonly audit: Store<AuditEntry> & {
+    /** Newest first. */
+    page(query: { readonly cursor?: string; readonly limit: number }): Promise<Page<AuditEntry>>
+  }
   readonly rollups: {
     /** Those of these keys (rollups.ts) that there are. May lag behind writes. */
     get(keys: readonly string[]): Promise<ReadonlyMap<string, Rollup>>
@@ -373,7 +407,9 @@ export interface Ports {
   readonly log: Log
   readonly metrics: Metrics
   readonly secrets: Secrets
+  readonly chatSecrets: ChatSecrets
   readonly notices: Notices
+  readonly replies: Replies
   readonly queue: Queue
   readonly compute: Compute
   readonly runnerLog: RunnerLog
@@ -417,3 +453,5 @@ export type EventsMessage =
   | { readonly kind: 'stop-if-idle'; readonly runner: string }
   /** A job was lost to Spot: ask GitHub to run it again, or ask once more. */
   | { readonly kind: 'rerun'; readonly rerun: string }
+  /** Somebody asked for a change in a chat: its key in the audit, and where the answer goes. */
+  | { readonly kind: 'chat'; readonly audit: string; readonly respondTo: string }

@@ -44,10 +44,12 @@ export function guarded(ports: Ports, guard: Guard): Ports {
     github: wrap(ports.github, 'github'),
     tickets: wrap(ports.tickets, 'tickets'),
     notices: wrap(ports.notices, 'channel'),
+    replies: wrap(ports.replies, 'replies'),
     ledger: {
       jobs: wrap(ledger.jobs, 'jobs'),
       runners: wrap(ledger.runners, 'runners'),
       reruns: wrap(ledger.reruns, 'reruns'),
+      audit: wrap(ledger.audit, 'audit'),
       rollups: wrap(ledger.rollups, 'rollups'),
       refusals: wrap(ledger.refusals, 'refusals'),
       gate: wrap(ledger.gate, 'gate'),

@@ -9,6 +9,7 @@
  */
 import type { RefusalReport } from '../functions/core/refusal.ts'
 import type {
+  DispatchOutcome,
   FailedDelivery,
   GitHub,
   GitHubJob,
@@ -120,6 +121,13 @@ export class GitHubDouble implements GitHub {
   readonly #checks: CheckRun[] = []
   /** The envelope that the last adopted delivery of a repository had: most of them are alike. */
   readonly #envelopes = new Map<number, { readonly text: string; readonly envelope: Envelope }>()
+  /** What was started by hand, oldest first. */
+  readonly dispatched: {
+    readonly repository: string
+    readonly workflow: string
+    readonly branch: string
+    readonly inputs: Readonly<Record<string, string>>
+  }[] = []
   #openJobs = 0
   #lastJobId: number
 
@@ -366,6 +374,37 @@ export class GitHubDouble implements GitHub {
   async rerunJob(scope: GitHubScope, jobId: number): Promise<RerunOutcome> {
     if (this.#latest.get(jobId)?.job.repository.id !== scope.repository.id) return { outcome: 'gone' }
     return this.runAgain(jobId) ? { outcome: 'started' } : { outcome: 'running' }
+  }
+
+  /** Fidelity: workflows and branches are those of earlier runs, and the new run has the first job of the last one there. */
+  async dispatchWorkflow(
+    scope: GitHubScope,
+    workflow: string,
+    branch: string,
+    inputs: Readonly<Record<string, string>>,
+  ): Promise<DispatchOutcome> {
+    const own = [...this.#runs.values()].filter(({ repositoryId }) => repositoryId === scope.repository.id)
+    const runs = own.filter(({ facts }) => facts.path === `.github/workflows/${workflow}`)
+    const known = runs.findLast(({ facts }) => facts.headBranch === branch) ?? runs.at(-1)
+    if (!known) return { outcome: 'failed', message: 'Not Found' }
+    if (!own.some(({ facts }) => facts.headBranch === branch))
+      return { outcome: 'failed', message: `No ref found for: refs/heads/${branch}` }
+    this.dispatched.push({ repository: scope.repository.name, workflow, branch, inputs })
+    const { script: _, gate: __, ...same } = known.jobs[0]!.job
+    const jobId = this.#lastJobId + 1
+    const headRepositoryId = scope.repository.id
+    this.queue({
+      ...same,
+      ...{
+        jobId,
+        runId: jobId,
+        attempt: 1,
+        event: 'workflow_dispatch',
+        headBranch: branch,
+        headRepositoryId,
+      },
+    })
+    return { outcome: 'started' }
   }
 
   async reportRefusal(

@@ -19,13 +19,14 @@ export function withLatency(clock: LocalClock, ports: Ports): Ports {
 
 function slowLedger(
   clock: LocalClock,
-  { jobs, runners, reruns, rollups, refusals, gate, sweep, notices }: Ledger,
+  { jobs, runners, reruns, audit, rollups, refusals, gate, sweep, notices }: Ledger,
 ): Ledger {
   const slowly = <T extends object>(store: T) => slow(clock, store, LATENCY.ledger)
   return {
     jobs: slowly(jobs),
     runners: slowly(runners),
     reruns: slowly(reruns),
+    audit: slowly(audit),
     rollups: slowly(rollups),
     refusals: slowly(refusals),
     gate: slowly(gate),

@@ -3,6 +3,7 @@
  * deployed ones can be. Items are shared, not copied: nothing in tornade changes an item that it was given.
  */
 import { EMPTY_GATE } from '../functions/core/admission.ts'
+import type { AuditEntry } from '../functions/core/audit.ts'
 import { fits } from '../functions/core/job-filter.ts'
 import { isFinal, jobState, unservedAt } from '../functions/core/lifecycle.ts'
 import { EMPTY_NOTICES } from '../functions/core/notice-memory.ts'
@@ -36,6 +37,12 @@ export class LocalLedger implements Ledger {
     rerun => rerun.key,
     rerun => rerun.outcome === null,
     rerun => rerun.repository.id,
+    () => null,
+  )
+  readonly #audit = new Items<AuditEntry>(
+    entry => entry.key,
+    () => false,
+    () => null,
     () => null,
   )
   readonly #rollups = new Map<string, Rollup>()
@@ -97,6 +104,12 @@ export class LocalLedger implements Ledger {
     get: async key => this.#reruns.get(key),
     put: async rerun => this.#reruns.put(rerun),
     open: async ({ limit }) => [...this.#reruns.open(undefined)].slice(0, limit),
+  }
+
+  readonly audit: Ledger['audit'] = {
+    get: async key => this.#audit.get(key),
+    put: async entry => this.#audit.put(entry),
+    page: async query => this.#audit.page(query, () => true),
   }
 
   readonly rollups: Ledger['rollups'] = {

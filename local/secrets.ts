@@ -1,7 +1,7 @@
-/** The one webhook secret of a local stack, which nobody rotates. */
-import type { Secrets } from '../functions/ports.ts'
+/** The one secret of a local stack, which nobody rotates: GitHub signs with it, and Slack. */
+import type { ChatSecrets, Secrets } from '../functions/ports.ts'
 
-export class LocalSecrets implements Secrets {
+export class LocalSecrets implements Secrets, ChatSecrets {
   readonly #webhook: string
 
   constructor(webhook: string) {
@@ -9,6 +9,10 @@ export class LocalSecrets implements Secrets {
   }
 
   async webhook(): Promise<readonly [string]> {
+    return [this.#webhook]
+  }
+
+  async signing(): Promise<readonly [string]> {
     return [this.#webhook]
   }
 }

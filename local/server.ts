@@ -36,6 +36,15 @@ export async function listen(
     if (answer.status === 202) adopt(world, body, answer.body)
     return new Response(Buffer.from(answer.body), { status: answer.status, headers: answer.headers })
   })
+  // Signed with the same secret; what comes of it stays here.
+  app.post('/slack', async context => {
+    const body = await readLimited(context.req.raw.body, GATEWAY_LIMIT)
+    if (!body) return context.json({ error: 'the body is over 10 MiB' }, 413)
+    await ready
+    const headers = Object.fromEntries(context.req.raw.headers)
+    const answer = await world.request('POST', '/slack', headers, body)
+    return new Response(Buffer.from(answer.body), { status: answer.status, headers: answer.headers })
+  })
   // A page that resolves its own name to this machine is of the same origin as what it reads here. Deliveries are signed.
   app.use(async (context, next) => {
     if (LOOPBACK.test(context.req.header('host') ?? '')) return next()

@@ -160,6 +160,8 @@ class LeanWorld {
       notices: { post: async () => 'off' },
       runnerLog: { usage: async () => null },
       secrets: { webhook: async () => ['whatif'] },
+      chatSecrets: { signing: async () => [] },
+      replies: { answer: async () => {} },
       queue: new LeanQueues(this.#queues),
       compute: this.#compute,
       github: this.#github,
@@ -317,6 +319,7 @@ class LeanWorld {
     return {
       jobs: this.#ledger.jobs,
       reruns: this.#ledger.reruns,
+      audit: this.#ledger.audit,
       refusals: this.#ledger.refusals,
       rollups: this.#ledger.rollups,
       gate: this.#ledger.gate,

@@ -14,6 +14,7 @@ import { launch } from '../functions/launch.ts'
 import { lifecycle } from '../functions/lifecycle.ts'
 import { notify } from '../functions/notify.ts'
 import type { GaugeName, Log, MetricName, Ports, QueueName } from '../functions/ports.ts'
+import { slack } from '../functions/slack.ts'
 import { sweep } from '../functions/sweep.ts'
 import { webhook } from '../functions/webhook.ts'
 import { SteppedClock } from './clock.ts'
@@ -76,6 +77,8 @@ const FUNCTIONS: Readonly<
   sweep: (ports, config) => scheduleLambda(sweep(ports, config), ports),
   notify: (ports, config, stats) =>
     scheduleLambda(notify({ ...ports, stats }, config, 'tornade local'), ports),
+  slack: (ports, config, stats) =>
+    httpLambda(slack({ ...ports, secrets: ports.chatSecrets, stats }, config, null), ports),
   // Open: what stands in front of it (functions/dashboard/access/) has nobody to let in here.
   dashboard: (ports, config, stats) =>
     handle(
@@ -97,6 +100,8 @@ export class World {
   readonly gauges = new Map<GaugeName, number>()
   /** What operators were told, oldest first. */
   readonly told: string[] = []
+  /** What commands of a chat were answered later, oldest first. */
+  readonly replies: { readonly url: string; readonly text: string }[] = []
   /** What the functions are given, unless it is wrapped. */
   readonly ports: Ports
   readonly #stats = {
@@ -153,6 +158,7 @@ export class World {
       name => new LocalQueue(clock, wiring.queues.find(queue => queue.name === name)!),
     )
     this.queues = { launch: launchQueue!, events: eventsQueue! }
+    const secrets = new LocalSecrets(secret)
     const doubles: Ports = {
       clock,
       log,
@@ -160,13 +166,15 @@ export class World {
         count: (name, value = 1) => void this.metrics.set(name, (this.metrics.get(name) ?? 0) + value),
         gauge: (name, value) => void this.gauges.set(name, value),
       },
-      secrets: new LocalSecrets(secret),
+      secrets,
+      chatSecrets: secrets,
       notices: {
         post: async text => {
           this.told.push(text)
           return 'sent'
         },
       },
+      replies: { answer: async (url, text) => void this.replies.push({ url, text }) },
       queue: new LocalQueues(this.queues),
       compute: this.compute,
       runnerLog: this.compute,

@@ -29,6 +29,7 @@ const OPERATIONS = [
   'actions/re-run-job-for-workflow-run',
   'actions/get-workflow-run',
   'actions/cancel-workflow-run',
+  'actions/create-workflow-dispatch',
   'checks/list-for-ref',
   'checks/create',
   'checks/update',

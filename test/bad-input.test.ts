@@ -77,6 +77,15 @@ const RUBBISH: Readonly<Record<QueueName, readonly [string, unknown][]>> = {
     ['half an in_progress', { kind: 'in_progress', at: START, request: REQUEST }],
     ['half a completed', { kind: 'completed', at: START, request: REQUEST, runner: null }],
     ['half a stop-if-idle', { kind: 'stop-if-idle' }],
+    ['half a command of a chat', { kind: 'chat', audit: 'key' }],
+    [
+      'a command of a chat whose answer goes elsewhere',
+      { kind: 'chat', audit: 'key', respondTo: 'https://evil.example/commands/T/1/x' },
+    ],
+    [
+      'a command of a chat that nobody wrote down',
+      { kind: 'chat', audit: 'key', respondTo: 'https://hooks.slack.com/commands/T/1/x' },
+    ],
     ['a message of the other queue', { kind: 'wake' }],
     ['an event of a runner without its task', task({ startedBy: 'tornade-1-1-1', lastStatus: 'STOPPED' })],
     ['an event of a runner whose name is none', task({ taskArn: 't', startedBy: 7, lastStatus: 'STOPPED' })],

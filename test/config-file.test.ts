@@ -101,6 +101,56 @@ describe('what it says', () => {
     expect(of('dashboard: { organisations: [9919, 1] }')).toEqual({ users: [], organisations: [9919, 1] })
   })
 
+  test('who may operate from Slack, and what: nobody and nothing that is not named', () => {
+    const of = (text: string) => parseConfig(text, 'tornade.yml').config.slack
+    expect(of('slack: { alerts: [80] }')).toEqual({ digest: null, alerts: [80], commands: null })
+    const who = 'team: T0ACME, users: [U0ALICE, W0BOB], channels: [C0OPS]'
+    const commands = { team: 'T0ACME', users: ['U0ALICE', 'W0BOB'], channels: ['C0OPS'] }
+    expect(of(`slack: { ${who} }`)?.commands).toEqual({ ...commands, apps: {} })
+    const web = 'repository: acme/web, workflow: deploy.yml, branches: [main, release/*]'
+    expect(of(`slack: { ${who}, apps: { web: { ${web} } } }`)?.commands?.apps).toEqual({
+      web: { repository: 'acme/web', workflow: 'deploy.yml', branches: ['main', 'release/*'], inputs: {} },
+    })
+    const inputs = 'inputs: { environment: production }'
+    expect(of(`slack: { ${who}, apps: { web: { ${web}, ${inputs} } } }`)?.commands?.apps.web?.inputs).toEqual(
+      {
+        environment: 'production',
+      },
+    )
+  })
+
+  test.each([
+    'team: T0ACME',
+    'team: T0ACME, users: [U0ALICE]',
+    'team: T0ACME, channels: [C0OPS]',
+    'users: [U0ALICE], channels: [C0OPS]',
+    'apps: {}',
+    'team: acme, users: [U0ALICE], channels: [C0OPS]',
+    'team: T0ACME, users: [alice], channels: [C0OPS]',
+    'team: T0ACME, users: [], channels: [C0OPS]',
+    "team: T0ACME, users: [U0ALICE], channels: ['#ops']",
+    "team: T0ACME, users: ['*'], channels: [C0OPS]",
+  ])('commands for half of somebody are a fault: %s', slack => {
+    expect(faultsOf(`slack: { ${slack} }`)).toEqual([expect.stringMatching(/^slack/)])
+  })
+
+  test.each([
+    'repository: web, workflow: deploy.yml, branches: [main]',
+    'repository: acme/web, workflow: .github/workflows/deploy.yml, branches: [main]',
+    'repository: acme/web, workflow: ../deploy.yml, branches: [main]',
+    'repository: acme/web, workflow: deploy.yml, branches: []',
+    'repository: acme/web, workflow: deploy.yml, branches: [refs/tags/*]',
+    "repository: acme/web, workflow: deploy.yml, branches: ['release/..']",
+    'repository: acme/web, workflow: deploy.yml, branches: [main], inputs: { a: 1 }',
+    'repository: acme/web, workflow: deploy.yml, branches: [main], tags: [v1]',
+    'repository: acme/web, branches: [main]',
+  ])('an application that cannot be is a fault: %s', app => {
+    const who = 'team: T0ACME, users: [U0ALICE], channels: [C0OPS]'
+    expect(faultsOf(`slack: { ${who}, apps: { web: { ${app} } } }`)).toEqual([
+      expect.stringMatching(/^slack\.apps\.web\./),
+    ])
+  })
+
   test('the example of the design', () => {
     const { config, warnings } = parseConfig(EXAMPLE, 'tornade.yml')
     expect(config).toEqual({

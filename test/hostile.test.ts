@@ -13,6 +13,7 @@ import type { StartRequest } from '../functions/core/types.ts'
 import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { ACME_APP, workflowJobPayload } from '../local/payloads.ts'
 import { type WireStack, wireStack } from './aws/wire/stack.ts'
+import { SLACK, say } from './support/chat.ts'
 import { type Dynalite, startDynalite } from './support/dynalite.ts'
 import { job, jobs, leftovers, noting, runners, type Stack, stack, untilQuiet } from './support/world.ts'
 
@@ -146,6 +147,23 @@ describe('the whole system', () => {
     expect(({} as Record<string, unknown>).polluted).toBeUndefined()
   })
 
+  it.each(CORPUS)('answers %s in Slack as text, and writes it down as text', async (_, text) => {
+    const hostile = await typed(text)
+    for (const [command, answer] of hostile.answers) {
+      expect(answer.replaceAll(/[\n\u200b]/g, '')).not.toMatch(UNSEEN)
+      // Beside our own links to jobs, mentions of who asked, and markup of the help.
+      const rest = answer
+        .replaceAll(/<https:\/\/github\.com\/acme\/app\/actions\/runs\/\d+\/job\/\d+\|([^<>]*)>/g, '$1')
+        .replaceAll('<@U0ALICE>', '')
+        .replaceAll(/`(?:\/tornade [\w ]+|\w+)`/g, '')
+        .replaceAll(/&(?:amp|lt|gt);/g, '')
+      expect([command, rest.match(/[<>&]|@\w|:\/\/|\*\w|_\w|`\w/g)]).toEqual([command, null])
+    }
+    expect(hostile.audit.replaceAll('\n', '')).not.toMatch(UNSEEN)
+    for (const key of hostile.keys) expect(key).toMatch(/^[0-9a-f]{32}$/)
+    expect(hostile.dispatched).toEqual([])
+  })
+
   it('has an item in DynamoDB for each of them, which reads back as it was', async () => {
     const table = await dynamo.table('LedgerTable')
     for (const [index, [, text]] of CORPUS.entries()) {
@@ -175,6 +193,32 @@ describe('the whole system', () => {
     for (const [, text] of CORPUS.filter(([, one]) => one.trim().length > 3))
       expect(sent).not.toContain(JSON.stringify(text).slice(1, -1))
   })
+
+  /** Commands with `text` wherever somebody can type, about jobs that have it wherever an author can write. */
+  async function typed(text: string) {
+    const { world } = await stack({ config: { slack: SLACK } })
+    world.github.queue(job(1, { name: text, workflow: text, headBranch: text, labels: ['tornade'] }))
+    await world.clock.run(world.clock.now() + 60_000)
+    const commands = [
+      text,
+      `deploy ${text} main`,
+      `deploy web ${text}`,
+      `rerun ${text}`,
+      `logs ${text}`,
+      'jobs',
+      'logs 1',
+    ]
+    const answers: [string, string][] = []
+    for (const command of commands) answers.push([command, (await say(world, command)).text])
+    await world.clock.run(world.clock.now() + 60_000)
+    const { items } = await world.ledger.audit.page({ limit: 100 })
+    return {
+      answers: [...answers, ...world.replies.map(reply => ['later', reply.text] as [string, string])],
+      audit: JSON.stringify(items),
+      keys: items.map(({ key }) => key),
+      dispatched: world.github.dispatched,
+    }
+  }
 
   /** A job that runs and one that is refused, with `text` wherever an author can write. */
   async function day(text: string) {

@@ -4,12 +4,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DEFAULT_CONFIG } from '../functions/config.ts'
 import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { type LocalServer, listen } from '../local/server.ts'
+import { SLACK, slackRequest } from './support/chat.ts'
 import { type Stack, stack } from './support/world.ts'
 
 let s: Stack
 let server: LocalServer
 beforeAll(async () => {
-  s = await stack()
+  s = await stack({ config: { slack: SLACK } })
   const stats = { deadLetters: async () => 0, runnerVersion: async () => null }
   const pages = dashboard(
     { ...s.world.ports, ledger: s.world.ledger, stats },
@@ -77,5 +78,20 @@ describe('the dashboard among the functions', () => {
     }
     expect(await get('/api/jobs?limit=5')).toEqual({ status: 200, text: '{"jobs":[],"next":null}' })
     expect((await get('/nothing')).status).toBe(404)
+  })
+})
+
+describe('a command of Slack to the local stack', () => {
+  it('is answered where it is signed with the secret of the stack, and not elsewhere', async () => {
+    const answerTo = (secret: string) => {
+      const { headers, body } = slackRequest('help', { at: s.world.clock.now(), secret })
+      return fetch(`${server.url}/slack`, { method: 'POST', headers, body: new Uint8Array(body) })
+    }
+    const good = await answerTo('a secret of these tests')
+    expect([good.status, ((await good.json()) as { response_type: string }).response_type]).toEqual([
+      200,
+      'ephemeral',
+    ])
+    expect((await answerTo('another')).status).toBe(401)
   })
 })

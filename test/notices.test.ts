@@ -132,7 +132,7 @@ describe('a spend cap', () => {
 })
 
 describe('notices of a running system', () => {
-  const SLACK = { digest: time('10:00'), alerts: [50, 100] }
+  const SLACK = { digest: time('10:00'), alerts: [50, 100], commands: null }
 
   async function busy(config: Parameters<typeof stack>[0] = {}): Promise<Stack> {
     const s = await stack(config)

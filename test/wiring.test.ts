@@ -94,6 +94,13 @@ describe('what is deployed', () => {
         timeoutMs: 30_000,
         schedules: [{ everyMs: 900_000 }],
       },
+      {
+        ...nothing,
+        name: 'slack',
+        handler: handler('slack'),
+        timeoutMs: 10_000,
+        http: [{ method: 'POST', path: '/slack' }],
+      },
     ])
   })
 
@@ -104,6 +111,8 @@ describe('what is deployed', () => {
     ['GET', '/webhook/', 'dashboard', 'ANY /{proxy+}'],
     ['GET', '/webhooks', 'dashboard', 'ANY /{proxy+}'],
     ['PUT', '/api/jobs', 'dashboard', 'ANY /{proxy+}'],
+    ['POST', '/slack', 'slack', 'POST /slack'],
+    ['GET', '/slack', 'dashboard', 'ANY /{proxy+}'],
   ])('takes %s %s to the function %s', async (method, path, name, routeKey) => {
     const { functions } = await readWiring(ROOT, 'dev')
     expect(routeOf(functions, method, path)).toEqual({ name, routeKey })

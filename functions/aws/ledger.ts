@@ -1,16 +1,16 @@
 /**
  * The ledger in one DynamoDB table, by conditional writes of single items.
  *
- *     pk   job#KEY, runner#NAME, rerun#KEY, refusals#RUN-ATTEMPT, gate (gate-item.ts), sweep, notices or rollup#KEY (rollup-item.ts)
+ *     pk   job#KEY, runner#NAME, rerun#KEY, audit#KEY, refusals#RUN-ATTEMPT, gate (gate-item.ts), sweep, notices or rollup#KEY (rollup-item.ts)
  *     v    version
  *     d    the item as JSON, without what its key and version say and without empty facts; or
  *     z    the same, deflated, where that takes fewer write units (a unit is 1 KB)
  *     t    when it may be forgotten, seconds; only once the job is final, nothing is left of the runner, or the re-run is settled;
- *          of a roll-up always
+ *          of a roll-up and of the audit always
  *     o    job, runner or rerun               } while open
  *     p    job#REPOSITORY                     } of a job
  *     r    REPOSITORY, a number               } of a runner, once it is known
- *     h    job#HOUR, runner#HOUR, rerun#HOUR, refusals#HOUR (UTC) of creation
+ *     h    job#HOUR, runner#HOUR, rerun#HOUR, audit#HOUR, refusals#HOUR (UTC) of creation
  *     s    time of creation and key, in the order of time
  *     e    runner#HOUR of its stop, or job#HOUR of the end of a job that never ran
  *
@@ -29,6 +29,7 @@ import {
   PutItemCommand,
 } from '@aws-sdk/client-dynamodb'
 import { EMPTY_GATE } from '../core/admission.ts'
+import type { AuditEntry } from '../core/audit.ts'
 import { TornadeError } from '../core/errors.ts'
 import { fits, isFiltered } from '../core/job-filter.ts'
 import { isFinal, jobState, newJob, newRunner, unservedAt } from '../core/lifecycle.ts'
@@ -75,6 +76,7 @@ export class DynamoLedger implements Ledger {
   readonly jobs: Ledger['jobs']
   readonly runners: Ledger['runners']
   readonly reruns: Ledger['reruns']
+  readonly audit: Ledger['audit']
   readonly rollups: Ledger['rollups']
   readonly refusals: Ledger['refusals']
   readonly gate: Ledger['gate']
@@ -86,6 +88,7 @@ export class DynamoLedger implements Ledger {
     const jobs = new Items(table, settings, JOBS)
     const runners = new Items(table, settings, RUNNERS)
     const reruns = new Items(table, settings, RERUNS)
+    const audit = new Items(table, { ...settings, keepDays: KEPT_MS.day / DAY_MS }, AUDIT)
     const rollups = new Rollups(table, settings)
     this.jobs = {
       get: key => jobs.get(key),
@@ -120,6 +123,11 @@ export class DynamoLedger implements Ledger {
       get: key => reruns.get(key),
       put: rerun => reruns.put(rerun),
       open: ({ limit }) => reruns.open(undefined, limit),
+    }
+    this.audit = {
+      get: key => audit.get(key),
+      put: entry => audit.put(entry),
+      page: ({ cursor, limit }) => audit.page(cursor, limit),
     }
     this.rollups = {
       get: keys => rollups.get(keys),
@@ -168,7 +176,7 @@ const OPEN_STATES: ReadonlySet<JobState> = new Set(['waiting', 'queued', 'deferr
 
 /** What the ledger has to know of the things it keeps. */
 interface Kind<T> {
-  readonly name: 'job' | 'runner' | 'rerun' | 'refusals'
+  readonly name: 'job' | 'runner' | 'rerun' | 'audit' | 'refusals'
   readonly key: (item: T) => string
   /** What is stored of it besides key and version; `undefined` when that is no such item. */
   readonly read: (stored: Readonly<Record<string, unknown>>, key: string, version: number) => T | undefined
@@ -253,6 +261,22 @@ const NO_REFUSALS: Pick<RunRefusals, 'told' | 'checkId' | 'tellingUntil'> = {
   told: 0,
   checkId: null,
   tellingUntil: null,
+}
+
+const AUDIT: Kind<AuditEntry> = {
+  name: 'audit',
+  key: entry => entry.key,
+  read: (stored, key, version) =>
+    typeof stored.at === 'number' && isRecord(stored.by) && isRecord(stored.action)
+      ? ({ message: null, ...stored, key, version } as AuditEntry)
+      : undefined,
+  empty: ({ key }) => ({ key, message: null }),
+  repositoryId: () => null,
+  byRepository: 'filter',
+  createdAt: entry => entry.at,
+  // Never looked for among what is open.
+  endedAt: entry => entry.at,
+  listedAt: () => null,
 }
 
 /** As much as the lists look at; an item from before a field was added has its default. */

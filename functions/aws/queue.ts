@@ -9,7 +9,8 @@ import { TornadeError } from '../core/errors.ts'
 import type { Queue, QueueMessage, QueueName } from '../ports.ts'
 
 export interface SqsQueueSettings {
-  readonly urls: Readonly<Record<QueueName, string>>
+  /** Of those that the function uses. */
+  readonly urls: Readonly<Partial<Record<QueueName, string>>>
   readonly region: string
   /** Where calls go, if not to the host of the queue's URL. */
   readonly endpoint?: string | undefined
@@ -66,7 +67,7 @@ export class SqsQueue implements Queue {
   /** @throws TornadeError message-invalid or payload-too-large, before anything is sent; SqsError */
   async send(queue: QueueName, messages: readonly QueueMessage[]): Promise<void> {
     const entries = messages.map(entry)
-    const url = this.#settings.urls[queue]
+    const url = this.#url(queue)
     const [first] = entries
     if (first && entries.length === 1) {
       const { Id: _, ...message } = first
@@ -80,11 +81,18 @@ export class SqsQueue implements Queue {
 
   /** Messages that could be received now, about. @throws SqsError */
   async depth(queue: QueueName): Promise<number> {
-    const answer = await this.#call(this.#settings.urls[queue], 'GetQueueAttributes', {
+    const answer = await this.#call(this.#url(queue), 'GetQueueAttributes', {
       AttributeNames: ['ApproximateNumberOfMessages'],
     })
     const { Attributes } = answer as { Attributes?: { ApproximateNumberOfMessages?: string } }
     return Number(Attributes?.ApproximateNumberOfMessages ?? 0)
+  }
+
+  #url(queue: QueueName): string {
+    const url = this.#settings.urls[queue]
+    if (url === undefined)
+      throw new TornadeError('config-invalid', `this function was given no address of the queue ${queue}`)
+    return url
   }
 
   /** Some messages of a batch may fail; what is not their own fault is sent again. */

@@ -6,7 +6,7 @@
  */
 import { AwsClient } from 'aws4fetch'
 import { TornadeError } from '../core/errors.ts'
-import type { Clock, DashboardSecrets, Secrets } from '../ports.ts'
+import type { ChatSecrets, Clock, DashboardSecrets, Secrets } from '../ports.ts'
 
 /** Names of parameters. */
 export interface WebhookSecretNames {
@@ -125,6 +125,21 @@ export function ssmSlackWebhook(
     return value === undefined ? undefined : line(value)
   })
   return () => cached.get()
+}
+
+/** Names of parameters; either may be missing, and with both nothing is believed. */
+export function ssmChatSecrets(
+  names: { readonly signing: string; readonly signingPrevious: string },
+  read: ReadParameters = ssmParameters(),
+  clock: Clock = Date,
+): ChatSecrets {
+  const cached = new Cached(clock, async () => {
+    const values = await read([names.signing, names.signingPrevious])
+    return [names.signing, names.signingPrevious]
+      .map(name => line(values.get(name) ?? ''))
+      .filter(secret => secret.length >= SHORTEST_SECRET)
+  })
+  return { signing: () => cached.get() }
 }
 
 /** A value that is loaded once for all who ask meanwhile, and again when it is old. A failure is theirs alone. */

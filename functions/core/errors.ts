@@ -6,6 +6,7 @@ export const ERROR_CODES = [
   'config-unreadable',
   'signature-missing',
   'signature-wrong',
+  'signature-old',
   'payload-not-json',
   'payload-invalid',
   'payload-too-large',

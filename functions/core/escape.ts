@@ -32,8 +32,8 @@ export function csv(text: string): string {
  * Slack's mrkdwn without mentions and links: https://docs.slack.dev/messaging/formatting-message-text#escaping
  * Its bold and code have no escape; they are kept apart from their text as well.
  */
-export function slack(text: string): string {
-  return clean(text)
+export function slack(text: string, limit: number = TEXT_LIMIT): string {
+  return clean(text, limit)
     .replace(/[*_~`]|:(?=\/\/)|@/g, character => `${character}\u200B`)
     .replace(/[&<>]/g, character => ENTITIES[character]!)
 }

@@ -2,6 +2,7 @@
 import type { RefusalReport } from '../core/refusal.ts'
 import type {
   Clock,
+  DispatchOutcome,
   FailedDelivery,
   GitHub,
   GitHubJob,
@@ -339,6 +340,30 @@ class RestGitHub implements GitHub {
       if (!answered(error, 403, 422) || error.retryAfterSeconds !== null) throw error
       // "The workflow run containing this job is already running"
       if (/already running/i.test(error.detail)) return { outcome: 'running' }
+      return { outcome: 'failed', message: error.detail }
+    }
+  }
+
+  async dispatchWorkflow(
+    scope: GitHubScope,
+    workflow: string,
+    branch: string,
+    inputs: Readonly<Record<string, string>>,
+  ): Promise<DispatchOutcome> {
+    try {
+      await this.#as(scope, as =>
+        this.#client('POST /repos/{owner}/{repo}/actions/workflows/{workflow_id}/dispatches', {
+          ...as,
+          ...where(scope),
+          workflow_id: workflow,
+          // A short name could be that of a tag.
+          ref: `refs/heads/${branch}`,
+          ...(Object.keys(inputs).length === 0 ? {} : { inputs }),
+        }),
+      )
+      return { outcome: 'started' }
+    } catch (error) {
+      if (!answered(error, 403, 404, 422) || error.retryAfterSeconds !== null) throw error
       return { outcome: 'failed', message: error.detail }
     }
   }

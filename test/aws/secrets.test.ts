@@ -6,6 +6,7 @@ import {
   SHORTEST_SECRET,
   SsmSecrets,
   ssmAppKey,
+  ssmChatSecrets,
   ssmDashboardSecrets,
   ssmParameters,
 } from '../../functions/aws/secrets.ts'
@@ -145,6 +146,25 @@ describe('secrets', () => {
     await appKey()
     expect(inspect([secrets, appKey], { depth: 10 })).not.toContain('canary')
     expect(JSON.stringify([secrets, appKey])).not.toContain('canary')
+  })
+})
+
+describe('what Slack signs with', () => {
+  const of = (values: Record<string, string>) =>
+    ssmChatSecrets(
+      { signing: '/s', signingPrevious: '/p' },
+      async () => new Map(Object.entries(values)),
+    ).signing()
+  const [one, other] = ['1'.repeat(SHORTEST_SECRET), '2'.repeat(SHORTEST_SECRET)]
+
+  it('is the present secret and the one before, without the ends of their lines', async () => {
+    expect(await of({ '/s': `${one}\n`, '/p': `${other}\r\n` })).toEqual([one, other])
+    expect(await of({ '/s': one! })).toEqual([one])
+  })
+
+  it('is nothing where there is none, or one that could be guessed', async () => {
+    expect(await of({})).toEqual([])
+    expect(await of({ '/s': '\n', '/p': 'short' })).toEqual([])
   })
 })
 

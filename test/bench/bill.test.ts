@@ -18,7 +18,15 @@ const WAY: Way = {
   steps: { webhook: USAGE, launch: USAGE, lifecycle: USAGE, runner: { ...USAGE, invocations: 0 } },
 }
 const DEPLOYED: Deployed = {
-  memoryMb: { webhook: 512, launch: 512, lifecycle: 512, sweep: 512, dashboard: 512, notify: 256 },
+  memoryMb: {
+    webhook: 512,
+    launch: 512,
+    lifecycle: 512,
+    sweep: 512,
+    dashboard: 512,
+    notify: 256,
+    slack: 512,
+  },
   platformLogs: {
     webhook: 'all',
     launch: 'all',
@@ -26,6 +34,7 @@ const DEPLOYED: Deployed = {
     sweep: 'all',
     dashboard: 'all',
     notify: 'all',
+    slack: 'all',
   },
   alarms: 0,
   polledQueues: 0,

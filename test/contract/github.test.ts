@@ -108,6 +108,10 @@ class DoubleWorld implements GitHubWorld {
     await this.#clock.run(this.#clock.now() + 10_000)
   }
 
+  dispatched() {
+    return this.github.dispatched.map(({ inputs }) => inputs)
+  }
+
   checks() {
     return this.github.checks
   }
@@ -146,6 +150,7 @@ async function restWorld(level: 'repository' | 'organisation', root = ''): Promi
         action: 'queued',
       })
     },
+    dispatched: () => server.dispatched.map(({ inputs }) => inputs),
     delivered: async () =>
       server.redelivered.map(id => server.deliveries.find(delivery => delivery.id === id)!.guid),
     finish: async ({ jobId }) => server.finishJob(server.jobs.get(jobId)!, 'cancelled'),

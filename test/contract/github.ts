@@ -27,6 +27,8 @@ export interface GitHubWorld {
   delivered(): Promise<readonly string[]>
   /** Nobody will run it any more. */
   finish(job: QueuedJob): Promise<void>
+  /** Inputs of the runs that were started by hand, oldest first. */
+  dispatched(): readonly Readonly<Record<string, string>>[]
   checks(): readonly { readonly externalId: string; readonly title: string; readonly summary: string }[]
   now(): number
   close(): Promise<void>
@@ -259,6 +261,34 @@ export function githubContract(
         expect(await github.runAttempt(scope, job.runId)).toBe(1)
         expect(await github.runAttempt(scope, 999_999)).toBeNull()
         expect(await github.runAttempt(world.elsewhere, job.runId)).toBeNull()
+      })
+    })
+
+    describe('a workflow', () => {
+      it('is started by hand on a branch, with what it is given', async () => {
+        const before = world.dispatched().length
+        await world.queue()
+        expect(await github.dispatchWorkflow(scope, 'ci.yml', 'main', { to: 'staging' })).toEqual({
+          outcome: 'started',
+        })
+        expect(await github.dispatchWorkflow(scope, 'ci.yml', 'main', {})).toEqual({ outcome: 'started' })
+        expect(world.dispatched().slice(before)).toEqual([{ to: 'staging' }, {}])
+      })
+
+      it('is not, where GitHub knows no such workflow or branch, or another repository has it', async () => {
+        const before = world.dispatched().length
+        await world.queue()
+        const outcomes = [
+          await github.dispatchWorkflow(scope, 'none.yml', 'main', {}),
+          await github.dispatchWorkflow(scope, 'ci.yml', 'no/such', {}),
+          await github.dispatchWorkflow(world.elsewhere, 'ci.yml', 'main', {}),
+        ]
+        expect(outcomes).toMatchObject([
+          { outcome: 'failed', message: expect.stringContaining('Not Found') },
+          { outcome: 'failed', message: expect.stringContaining('No ref found for: refs/heads/no/such') },
+          { outcome: 'failed', message: expect.stringContaining('Not Found') },
+        ])
+        expect(world.dispatched()).toHaveLength(before)
       })
     })
 

@@ -1,6 +1,7 @@
 /** What every ledger must do: the one in memory, and the one on DynamoDB, wherever that is. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { EMPTY_GATE } from '../../functions/core/admission.ts'
+import { asked, withOutcome } from '../../functions/core/audit.ts'
 import { newRunner } from '../../functions/core/lifecycle.ts'
 import { EMPTY_NOTICES } from '../../functions/core/notice-memory.ts'
 import { withRefused } from '../../functions/core/refusal.ts'
@@ -90,6 +91,22 @@ export function ledgerContract(name: string, start: () => Promise<LedgerMaker>):
         expect(await ledger.notices.put(told)).toEqual({ ok: true })
         expect(await ledger.notices.put({ ...told, alerted: {} })).toEqual({ ok: false, current: told })
         expect(await ledger.notices.get()).toEqual(told)
+      })
+
+      it('keeps what was asked for, once for the same request, and gives it back newest first', async () => {
+        const by = { via: 'slack', team: 'T0ACME', user: 'U0ALICE', channel: 'C0DEPLOYS' } as const
+        const entry = (number: number) =>
+          asked(`key-${number}`, by, { kind: 'rerun', jobId: number, attempt: 1 }, T0 + number * MINUTE)
+        const entries = numbers(5).map(entry)
+        for (const one of entries) expect(await ledger.audit.put(one)).toEqual({ ok: true })
+        expect(await ledger.audit.put({ ...entries[0]!, at: T0 })).toEqual({ ok: false, current: entries[0] })
+        const done = { ...withOutcome(entries[1]!, 'failed', T0 + 60 * MINUTE, 'why'), version: 2 }
+        expect(await ledger.audit.put(done)).toEqual({ ok: true })
+        expect(await ledger.audit.get('key-2')).toEqual(done)
+        expect(await ledger.audit.get('key-9')).toBeUndefined()
+        const found = await all(cursor => ledger.audit.page({ limit: 2, ...cursor }))
+        expect(found).toEqual([entries[4], entries[3], entries[2], done, entries[0]])
+        expect(await ledger.jobs.open({ limit: 10 })).toEqual([])
       })
 
       it.each(HOSTILE)('gives back any text, like %.20s', async text => {

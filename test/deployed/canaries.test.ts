@@ -106,6 +106,7 @@ describe('the search', () => {
         'secret of ',
         'session key',
         'session token',
+        'signing secret',
         'token',
         'webhook secret',
       ].toSorted(),

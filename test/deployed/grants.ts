@@ -15,7 +15,9 @@ const arn = (service: string, resource: string) => `arn:aws:${service}:${REGION}
 
 /** Every question once. */
 export function askings(stack: Stack, calls: readonly Recorded[]): Asking[] {
-  const all = calls.filter(({ service }) => service !== 'github').flatMap(call => questions(stack, call))
+  const all = calls
+    .filter(({ service }) => service !== 'github' && service !== 'slack')
+    .flatMap(call => questions(stack, call))
   return [...new Map(all.map(one => [JSON.stringify(one), one])).values()]
 }
 

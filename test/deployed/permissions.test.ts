@@ -17,6 +17,7 @@ const SPARED: Readonly<Record<string, string>> = {
   'LifecycleRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'SweepRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'NotifyRole.WriteLogs': 'Lambda writes what the function prints, with its role',
+  'SlackRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'DashboardRole.WriteLogs': 'Lambda writes what the function prints, with its role',
   'LaunchRole.ReadQueue': 'Lambda reads the queue for the function, with its role',
   'LifecycleRole.ReadQueue': 'Lambda reads the queue for the function, with its role',
@@ -56,6 +57,7 @@ beforeAll(async () => {
   await forgotten(['tornade'])
   await visited()
   await told()
+  await operated()
   asked = askings(stack, world.calls)
 }, 120_000)
 afterAll(() => world.close())
@@ -199,6 +201,29 @@ async function told(): Promise<void> {
   await slack.close()
   expect(slack.received).toEqual([
     { text: expect.stringContaining('*tornade dev: the last 24 hours*'), unfurl_links: false },
+  ])
+}
+
+/** Somebody looks around in Slack, and changes something. */
+async function operated(): Promise<void> {
+  const { job, key } = await launched(['tornade'])
+  const runner = `tornade-${key}-1`
+  await world.runnerTakes(runner, job, ['tornade'])
+  await world.runnerEnds(runner, job, ['tornade'])
+  await world.settle()
+  for (const text of ['status', 'jobs', 'costs', `logs ${job.id}`])
+    expect(await world.typed(text)).toMatch(/Queued|success|This month|log-group/)
+  expect(await world.typed('deploy web main')).toContain('asks to deploy web from main')
+  expect(await world.typed(`rerun ${job.id}`)).toContain(`asks to rerun job ${key}`)
+  await world.settle()
+  await world.sweep()
+  expect(world.github.dispatched).toEqual([
+    { repositoryId: 7001, workflow: 'ci.yml', ref: 'refs/heads/main', inputs: { environment: 'production' } },
+  ])
+  const answers = world.calls.filter(({ service }) => service === 'slack')
+  expect(answers.map(({ input }) => input.text).sort()).toEqual([
+    '<@U0ALICE>: deploy web from main: started.',
+    `<@U0ALICE>: rerun job ${key}: started.`,
   ])
 }
 

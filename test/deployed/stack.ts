@@ -31,6 +31,7 @@ import type { EventBridgeEvent } from '../aws/wire/service.ts'
 import { APP, APP_ID, KEY, SITE } from '../github/harness.ts'
 import { ACCOUNT, compileStack, ofType, REGION, Resolver, roleId, type Stack } from '../infra/stack.ts'
 import type { Ask } from '../support/browser.ts'
+import { CHAT, slackRequest } from '../support/chat.ts'
 import { type Dynalite, startDynalite, type TableId, tableProperties } from '../support/dynalite.ts'
 import { GitHubServer, type ServerJob, type ServerRun, type ServerRunner } from '../support/github-server.ts'
 import { GitHubWeb } from '../support/github-web.ts'
@@ -39,7 +40,7 @@ import { type Asked, Gateway, json, type Meddle, type Reply } from './gateway.ts
 import type { InstanceData, Invocation, Outcome } from './instance.ts'
 import { type Message, Queue, serveSqs } from './sqs.ts'
 
-export const FUNCTIONS = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify'] as const
+export const FUNCTIONS = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify', 'slack'] as const
 export type FunctionName = (typeof FUNCTIONS)[number]
 
 /** A request of a function, with what came of it. */
@@ -111,6 +112,7 @@ export const CONFIG: Config = {
       timeZone: 'UTC',
     },
     alerts: [50],
+    commands: CHAT,
   },
   roles: {
     deploy: { repositories: [APP.name], refs: [], events: [] },
@@ -249,6 +251,9 @@ export class Deployment {
       ssm.parameters.set(TORNADE_WEBHOOK_SECRET_PREVIOUS!, previous)
       this.secrets.set('previous webhook secret', previous)
     }
+    const signing = canary('signing secret')
+    ssm.parameters.set(resolver.environment('slack').TORNADE_SLACK_SIGNING_SECRET!, `${signing}\n`)
+    this.secrets.set('signing secret', signing)
     const { TORNADE_APP_ID, TORNADE_APP_KEY } = resolver.environment('launch')
     ssm.parameters.set(TORNADE_APP_ID!, `${APP_ID}\n`)
     ssm.parameters.set(TORNADE_APP_KEY!, KEY.privateKey)
@@ -405,6 +410,8 @@ export class Deployment {
         return serveSqs(asked, Object.values(this.queues), this.now(), id => this.#credentials[id])
       case 'iam':
         return getRole(asked)
+      case 'slack':
+        return json(200, 'ok')
       default:
         return json(400, { __type: 'UnknownOperationException', message: asked.service })
     }
@@ -502,6 +509,31 @@ export class Deployment {
       status: statusCode,
       headers: kept,
     })
+  }
+
+  /** A command that somebody types in Slack, as API Gateway hands it over. @returns what Slack shows */
+  async typed(text: string): Promise<string> {
+    const at = this.now()
+    const { headers, body } = slackRequest(text, { at, secret: this.secrets.get('signing secret')! })
+    const http = {
+      method: 'POST',
+      path: '/slack',
+      protocol: 'HTTP/1.1',
+      sourceIp: '192.0.2.1',
+      userAgent: 'tests',
+    }
+    const answer = (await this.invoke('slack', {
+      version: '2.0',
+      routeKey: 'POST /slack',
+      rawPath: '/slack',
+      rawQueryString: '',
+      headers,
+      requestContext: { http, requestId: randomUUID(), routeKey: 'POST /slack', stage: '$default' },
+      body: body.toString('base64'),
+      isBase64Encoded: true,
+    })) as APIGatewayProxyStructuredResultV2
+    this.answers.push(JSON.stringify(answer))
+    return JSON.parse(answer.body!).text
   }
 
   /** Lambda takes a batch from a queue. @returns how many messages there were, and which of them failed */

@@ -358,6 +358,39 @@ describe('a re-run', () => {
   })
 })
 
+describe('a workflow that is started by hand', () => {
+  const DISPATCH = 'actions/create-workflow-dispatch'
+
+  it('is started on a branch by its full name, which no tag can have', async () => {
+    const { github, server } = await start()
+    server.queueJob(APP.id)
+    expect(await github.dispatchWorkflow(SCOPE, 'ci.yml', 'main', { to: 'production' })).toEqual({
+      outcome: 'started',
+    })
+    expect(server.dispatched).toEqual([
+      { repositoryId: APP.id, workflow: 'ci.yml', ref: 'refs/heads/main', inputs: { to: 'production' } },
+    ])
+    expect(server.problems).toEqual([])
+  })
+
+  it('is refused for good, put off by a limit, or of an outcome that nobody knows, and called once', async () => {
+    const { github, server } = await start()
+    server.queueJob(APP.id)
+    const message = "Workflow does not have 'workflow_dispatch' trigger"
+    const dispatch = () => github.dispatchWorkflow(SCOPE, 'ci.yml', 'main', {})
+    server.fail(DISPATCH, { status: 422, message })
+    expect(await dispatch()).toEqual({ outcome: 'failed', message })
+    server.fail(DISPATCH, { status: 403, headers: { 'retry-after': '9' } })
+    expect(await failureOf(dispatch())).toMatchObject({ retryAfterSeconds: 9 })
+    server.fail(DISPATCH, { status: 502 })
+    expect(await failureOf(dispatch())).toMatchObject({ status: 502, retryAfterSeconds: null })
+    server.fail(DISPATCH, { connection: 'breaks', after: true })
+    expect(await failureOf(dispatch())).toMatchObject({ status: null })
+    expect(server.count(DISPATCH)).toBe(4)
+    expect(server.dispatched).toHaveLength(1)
+  })
+})
+
 describe('failed deliveries', () => {
   const FIRST_ID = 9_007_199_254_740_993_111n
 

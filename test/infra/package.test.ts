@@ -68,7 +68,7 @@ describe('an archive', () => {
   })
 })
 
-const ENTRIES = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify']
+const ENTRIES = ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify', 'slack']
 const CONFIG = { ...DEFAULT_CONFIG, owners: { acme: 9919 } }
 
 /** A project with the real serverless.yml and infra/ and stand-ins for all else. */

@@ -293,8 +293,35 @@ describe('the other functions', () => {
       expect(await write(key)).toBe(false)
   })
 
+  it('let slack write the audit and send to the events, and nothing else', async () => {
+    const write = (key: string) =>
+      may('slack', {
+        action: 'dynamodb:PutItem',
+        resource: arn('dynamodb', 'table/tornade-dev-ledger'),
+        context: { 'dynamodb:LeadingKeys': key },
+      })
+    expect(await write('audit#0123456789abcdef')).toBe(true)
+    for (const key of ['audit', 'gate', 'sweep', 'notices', 'job#41-1', 'runner#audit#1'])
+      expect(await write(key)).toBe(false)
+    const send = (queue: string) => may('slack', { action: 'sqs:SendMessage', resource: arn('sqs', queue) })
+    expect(await send('tornade-dev-events')).toBe(true)
+    expect(await send('tornade-dev-launch')).toBe(false)
+    for (const [secret, allowed] of [
+      ['slack-signing-secret', true],
+      ['slack-webhook', false],
+      ['app-key', false],
+      ['webhook-secret', false],
+    ] as const) {
+      const resource = arn('ssm', `parameter/tornade/dev/${secret}`)
+      expect([secret, await may('slack', { action: 'ssm:GetParameters', resource })]).toEqual([
+        secret,
+        allowed,
+      ])
+    }
+  })
+
   it('start nothing', async () => {
-    for (const name of ['webhook', 'lifecycle', 'sweep', 'dashboard', 'notify']) {
+    for (const name of ['webhook', 'lifecycle', 'sweep', 'dashboard', 'notify', 'slack']) {
       const start = { action: 'codebuild:StartBuild', resource: arn('codebuild', 'project/tornade-dev') }
       expect(await may(name, start)).toBe(false)
       const context = { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' }

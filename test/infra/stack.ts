@@ -92,7 +92,7 @@ async function compile(
     await cp(join(ROOT, 'infra'), join(root, 'infra'), { recursive: true })
     const folder = packageFolder(root, stage)
     await mkdir(folder, { recursive: true })
-    for (const name of ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify'])
+    for (const name of ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify', 'slack'])
       await writeFile(join(folder, `${name}.zip`), zip([{ path: 'empty', bytes: Buffer.alloc(0) }]))
     if (images)
       await writeFile(join(folder, 'images.json'), JSON.stringify(await imageResources(ROOT, images)))

@@ -166,6 +166,7 @@ const RIGHTS: Readonly<
   'actions/re-run-job-for-workflow-run': ['actions', 'write'],
   'actions/get-workflow-run': ['actions', 'read'],
   'actions/cancel-workflow-run': ['actions', 'write'],
+  'actions/create-workflow-dispatch': ['actions', 'write'],
   'checks/list-for-ref': ['checks', 'read'],
   'checks/create': ['checks', 'write'],
   'users/get-authenticated': 'user',
@@ -197,6 +198,12 @@ export class GitHubServer {
   /** Newest first. */
   readonly deliveries: ServerDelivery[] = []
   readonly redelivered: string[] = []
+  readonly dispatched: {
+    readonly repositoryId: number
+    readonly workflow: string
+    readonly ref: string
+    readonly inputs: Readonly<Record<string, string>>
+  }[] = []
   /** Commits that are not in any repository. */
   readonly missingCommits = new Set<string>()
   installations: readonly Installation[]
@@ -607,6 +614,15 @@ export class GitHubServer {
       if (open.length === 0) return failed(409, 'Cannot cancel a workflow run that is completed.')
       for (const job of open) this.finishJob(job, 'cancelled')
       return { status: 202, body: {} }
+    },
+    'actions/create-workflow-dispatch': ({ params, body }, { id }) => {
+      const { ref, inputs = {} } = body as { ref: string; inputs?: Record<string, string> }
+      const own = [...this.runs.values()].filter(run => run.repositoryId === id)
+      if (!own.some(({ path }) => path === `.github/workflows/${params.workflow_id}`)) return notFound()
+      const branch = own.find(({ headBranch }) => [headBranch, `refs/heads/${headBranch}`].includes(ref))
+      if (!branch) return invalid(`No ref found for: ${ref}`)
+      this.dispatched.push({ repositoryId: id, workflow: params.workflow_id!, ref, inputs })
+      return { status: 204 }
     },
     'actions/re-run-job-for-workflow-run': ({ params }, { id }) => {
       const job = this.jobs.get(Number(params.job_id))

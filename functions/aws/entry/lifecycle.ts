@@ -2,6 +2,7 @@
 import { createGitHub } from '../../github/github.ts'
 import { queueLambda } from '../../lambda.ts'
 import { lifecycle } from '../../lifecycle.ts'
+import { slackReplies } from '../../slack/replies.ts'
 import { stoppingCompute } from '../compute.ts'
 import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
@@ -42,6 +43,7 @@ const ports = {
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
   github: createGitHub(gitHubSettings(config), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
   tickets: new DynamoTickets({ client, table: ticketsTable, clock }),
+  replies: slackReplies(),
   ledger: new DynamoLedger({ client, table: ledgerTable, clock, log }),
 }
 

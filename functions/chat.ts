@@ -1,0 +1,119 @@
+/** What somebody asked for in a chat: done once at most, its outcome written down, and told where it was asked for. */
+import type { Config } from './config.ts'
+import {
+  ASKED_FOR_MS,
+  type AuditAction,
+  type AuditEntry,
+  type AuditOutcome,
+  isAtWork,
+  isSettled,
+  withOutcome,
+} from './core/audit.ts'
+import { deployment } from './core/chat.ts'
+import { outcomeText } from './core/chat-answers.ts'
+import { pauseAskedFor, TornadeError } from './core/errors.ts'
+import { errorFields } from './lambda.ts'
+import type { EventsMessage, Ports } from './ports.ts'
+import { update } from './update.ts'
+
+type ChatPorts = Pick<Ports, 'clock' | 'github' | 'ledger' | 'log' | 'replies'>
+type Outcome = Pick<AuditEntry, 'message'> & { readonly outcome: 'done' | 'failed' }
+
+/**
+ * Neither of the two calls of GitHub may be made twice, and whoever makes one can die before he hears what came of it.
+ * So it is written down that one is made, and who finds that written by somebody else says that nobody knows.
+ * @throws TornadeError github-paused: nothing was done, and the same message can do it later
+ */
+export async function carryOut(
+  ports: ChatPorts,
+  config: Pick<Config, 'slack'>,
+  { audit: key, respondTo }: Extract<EventsMessage, { kind: 'chat' }>,
+): Promise<void> {
+  const { clock, ledger, log } = ports
+  let mine = false
+  const entry = await update(ledger.audit, key, current => {
+    mine = current?.outcome === 'asked'
+    return current && mine ? withOutcome(current, 'working', clock.now()) : current
+  })
+  if (!entry) throw new TornadeError('message-invalid', `nobody asked for ${key}; it ends as a dead letter`)
+  if (isSettled(entry) || (!mine && isAtWork(entry, clock.now()))) return
+  if (!mine) return end('unknown', 'Whoever asked GitHub was interrupted.')
+  if (clock.now() - entry.at > ASKED_FOR_MS)
+    return end('failed', 'It had to wait for more than a quarter of an hour.')
+  let result: Outcome
+  try {
+    result = await ask(ports, config, entry.action)
+  } catch (error) {
+    if (pauseAskedFor(error) !== null) {
+      await update(ledger.audit, key, current => current && withOutcome(current, 'asked', clock.now()))
+      throw error
+    }
+    log.error('what came of a command from a chat is not known', { audit: key, ...errorFields(error) })
+    return end('unknown', error instanceof TornadeError ? error.message : null)
+  }
+  await end(result.outcome, result.message)
+
+  async function end(outcome: AuditOutcome, message: string | null): Promise<void> {
+    const last = await update(
+      ledger.audit,
+      key,
+      current => current && withOutcome(current, outcome, clock.now(), message),
+    )
+    const { by, action } = last!
+    log.info('a command from a chat has ended', { audit: key, user: by.user, ...action, outcome })
+    try {
+      await ports.replies.answer(respondTo, outcomeText(last!))
+    } catch (error) {
+      // It is done and written down, and is not done again for the sake of the answer.
+      log.warn('a chat was not told of an outcome', { audit: key, ...errorFields(error) })
+    }
+  }
+}
+
+async function ask(ports: ChatPorts, config: Pick<Config, 'slack'>, action: AuditAction): Promise<Outcome> {
+  return action.kind === 'rerun' ? rerun(ports, action) : deploy(ports, config, action)
+}
+
+async function rerun(
+  { github, ledger }: ChatPorts,
+  { jobId, attempt }: Extract<AuditAction, { kind: 'rerun' }>,
+): Promise<Outcome> {
+  const job = await ledger.jobs.get(`${jobId}-${attempt}`)
+  if (!job) return failed('The job is not in the ledger any more.')
+  const { repository, installationId } = job.request
+  const answer = await github.rerunJob({ repository, installationId }, jobId)
+  switch (answer.outcome) {
+    case 'started':
+      return DONE
+    case 'running':
+      return failed('Its run has not ended.')
+    case 'gone':
+      return failed('GitHub does not know it any more.')
+    case 'failed':
+      return failed(answer.message)
+  }
+}
+
+/** tornade.yml decides again: it may have changed, and the queue is not what is believed. */
+async function deploy(
+  { github, ledger }: ChatPorts,
+  { slack }: Pick<Config, 'slack'>,
+  { app, branch }: Extract<AuditAction, { kind: 'deploy' }>,
+): Promise<Outcome> {
+  const found = deployment(slack?.commands ?? { apps: {} }, app, branch)
+  if ('problem' in found) return failed(found.problem)
+  const { repository, workflow, inputs } = found.app
+  const seen = (await ledger.sweep.get()).repositories.find(
+    ({ ref }) => ref.name.toLowerCase() === repository.toLowerCase(),
+  )
+  if (!seen) return failed(`tornade has run no job of ${repository} yet, and so does not know it.`)
+  const scope = { repository: seen.ref, installationId: seen.installationId }
+  const answer = await github.dispatchWorkflow(scope, workflow, branch, inputs)
+  return answer.outcome === 'started' ? DONE : failed(answer.message)
+}
+
+const DONE: Outcome = { outcome: 'done', message: null }
+
+function failed(message: string): Outcome {
+  return { outcome: 'failed', message }
+}
