@@ -141,4 +141,24 @@ const SHOWN_BY: Readonly<Record<string, readonly string[]>> = {
     'cancels a job at the end of its life',
     'is started, runs, ends, is paid for, and leaves nothing behind',
   ],
+  'use commands without being allowed to': ['is nobody until tornade.yml says who'],
+  'forge a command, or repeat one': [
+    'is turned away without a signature, with another one, and where a byte differs',
+    'is taken for five minutes around the time of its signature',
+    'is done once, however often the same request comes',
+  ],
+  'deploy something else': [
+    'is refused and written down: %s',
+    'is decided by tornade.yml once more when it is started',
+    'is started on a branch by its full name, which no tag can have',
+  ],
+  'have an answer sent elsewhere, or a request made inside': [
+    'goes to Slack and nowhere else',
+    '%s is logged once, tried five times, and kept as a dead letter',
+  ],
+  'get at the key of the App through that function': [
+    'let slack write the audit and send to the events, and nothing else',
+    'is all that their roles allow',
+  ],
+  'say something in the words of tornade': ['answers %s in Slack as text, and writes it down as text'],
 }
