@@ -244,7 +244,7 @@ export class Git {
   }
 
   async close(): Promise<void> {
-    await this.#run(['update-ref', '-d', this.#ref])
+    await this.#run(['update-ref', '-d', this.#ref], { isCleaningUp: true })
   }
 
   async #text(args: readonly string[], more: RunOptions = {}): Promise<string> {
@@ -257,10 +257,16 @@ export class Git {
     return ran
   }
 
-  #run(args: readonly string[], { input = '', env = {} }: RunOptions = {}): Promise<Ran> {
+  #run(
+    args: readonly string[],
+    { input = '', env = {}, isCleaningUp = false }: RunOptions = {},
+  ): Promise<Ran> {
     const { folder, signal } = this.#options
     return new Promise((resolve, reject) => {
-      const child = spawn('git', ['-C', folder, ...args], { env: { ...this.#env, ...env }, signal })
+      const child = spawn('git', ['-C', folder, ...args], {
+        env: { ...this.#env, ...env },
+        ...(isCleaningUp ? {} : { signal }),
+      })
       const out: Buffer[] = []
       const err: Buffer[] = []
       child.stdout.on('data', chunk => out.push(chunk))
@@ -281,6 +287,8 @@ export class Git {
 interface RunOptions {
   readonly input?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Also once the deployment is called off. */
+  readonly isCleaningUp?: boolean
 }
 
 /** Variables by which git could be led to another repository or index than the one that was named. */

@@ -41,7 +41,10 @@ function editValues(yaml: YamlText, key: string, image: Image): void {
   const at = yaml.find(path)
   if (at === null) throw yaml.fault(`has no ${key}`)
   const node = isPair(at) ? at.value : at
-  if (isMap(node)) return editImageMap(yaml, path, image)
+  if (isMap(node)) {
+    editImageMap(yaml, path, image)
+    return
+  }
   const current = isScalar(node) && typeof node.value === 'string' ? node.value : ''
   const value = isDigest(current) || path.at(-1) === 'digest' ? image.digest : imageText(image)
   yaml.set(0, path, at, value)
@@ -86,24 +89,40 @@ function editOverlay(yaml: YamlText, name: string, image: Image): void {
     ...(image.tag === null ? {} : { newTag: image.tag }),
     digest: image.digest,
   }
-  if (images === null || !isSeq(images.value) || images.value.items.length === 0)
-    return addList(yaml, images, wanted)
-  const index = images.value.items.findIndex(item => isMap(item) && item.get('name') === name)
-  const path = ['images', index]
-  if (index < 0) return addEntry(yaml, images.value as never, wanted)
-  const entry = images.value.items[index] as YAMLMap
+  const list = images?.value
+  if (!isSeq(list) || list.items.length === 0) addList(yaml, images, wanted)
+  else {
+    const index = list.items.findIndex(item => isMap(item) && item.get('name') === name)
+    if (index < 0) addEntry(yaml, list as never, wanted)
+    else editEntry(yaml, ['images', index], list.items[index] as YAMLMap, wanted)
+  }
+}
+
+function editEntry(
+  yaml: YamlText,
+  path: Path,
+  entry: YAMLMap,
+  wanted: {
+    readonly name: string
+    readonly newName?: string
+    readonly newTag?: string
+    readonly digest: string
+  },
+): void {
   const pair = (key: string) => yaml.find([...path, key]) as Pair | null
   const put = (key: string, value: string) => {
     const at = pair(key)
     if (at) yaml.set(0, [...path, key], at, value)
     else yaml.add(path, entry, key, value)
   }
-  if (pair('newName') || image.repository !== name) put('newName', image.repository)
+  if (pair('newName') || wanted.newName) put('newName', wanted.newName ?? wanted.name)
   const newTag = pair('newTag')
-  if (newTag && image.tag === null && !pair('digest'))
-    return yaml.rename([...path, 'newTag'], newTag, 'digest', image.digest)
-  if (newTag && image.tag !== null) put('newTag', image.tag)
-  put('digest', image.digest)
+  if (newTag && !wanted.newTag && !pair('digest'))
+    yaml.rename([...path, 'newTag'], newTag, 'digest', wanted.digest)
+  else {
+    if (newTag && wanted.newTag) put('newTag', wanted.newTag)
+    put('digest', wanted.digest)
+  }
 }
 
 function lines(yaml: YamlText, entry: Readonly<Record<string, string>>, indent: number): string {

@@ -103,7 +103,7 @@ class Follower {
     this.#application = await this.#ask(() => this.#waiting.argo.get(this.#name, true), 'get')
     const earlier = sync ? await this.#sync() : null
     void this.#stream()
-    let ailing: { readonly why: string; readonly since: number } | null = null
+    let ailing: number | null = null
     let unconfirmed: number | null = null
     for (;;) {
       const application = this.#application
@@ -125,10 +125,10 @@ class Follower {
       } else unconfirmed = null
       if (verdict.state === 'ailing') {
         // What it says of itself may change from look to look; that it ails is what counts.
-        ailing = { why: verdict.why, since: ailing?.since ?? time }
-        if (time - ailing.since >= grace) return this.result('failed', EXIT.failed, verdict.why)
+        ailing ??= time
+        if (time - ailing >= grace) return this.result('failed', EXIT.failed, verdict.why)
       } else ailing = null
-      const since = ailing?.since ?? unconfirmed
+      const since = ailing ?? unconfirmed
       await this.#next(since === null ? Number.POSITIVE_INFINITY : grace - (time - since))
     }
   }
