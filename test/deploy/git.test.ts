@@ -112,7 +112,7 @@ describe('a branch that has moved', () => {
     const { remote } = await start()
     remote.hook(
       'update',
-      'echo push >>hooks/pushes; git update-ref refs/heads/main $(git commit-tree -p main -m more main^{tree})',
+      'echo push >>hooks/pushes; git update-ref refs/heads/main $(git -c user.name=x -c user.email=x@example.com commit-tree -p main -m more main^{tree})',
     )
     const { code, stderr } = await world.run(world.argv(), {}, { random: () => 0 })
     expect([code, stderr]).toEqual([1, expect.stringContaining('moved at each of 8 pushes')])

@@ -56,10 +56,10 @@ export class ArgoDescription {
   }
 
   #operation(method: string, path: string): Operation | undefined {
-    const found = Object.entries(this.#swagger.paths).find(([template]) =>
-      new RegExp(`^${template.replace(/\{[^}]+\}/g, '[^/]+')}$`).test(path),
-    )
-    return found?.[1][method.toLowerCase()]
+    return Object.entries(this.#swagger.paths)
+      .filter(([template]) => new RegExp(`^${template.replace(/\{[^}]+\}/g, '[^/]+')}$`).test(path))
+      .map(([, operations]) => operations[method.toLowerCase()])
+      .find(operation => operation !== undefined)
   }
 
   #faults(schema: object, value: unknown): string[] {

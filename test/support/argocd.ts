@@ -23,7 +23,7 @@ export interface Play {
   /** The images that a commit asks for. */
   readonly images: (revision: string) => readonly string[]
   /** What health becomes after a sync, one step after another; Progressing, Healthy unless given. */
-  readonly health?: readonly Health[]
+  readonly health?: readonly Health[] | ((revision: string) => readonly Health[])
   /** The sync itself fails with this message. */
   readonly syncFails?: string
   /** Manifests cannot be made of its commits. */
@@ -54,6 +54,8 @@ interface AppState {
   operation: { sync: { revision: string }; initiatedBy: object } | undefined
   live: string | null
   status: Record<string, unknown>
+  /** Whether anybody was told how it is now. Nothing moves on unseen, however slow the machine. */
+  isSeen: boolean
 }
 
 const PODS = ['ReplicaSet', 'Deployment']
@@ -112,7 +114,7 @@ export class FakeArgo {
       resources: resourcesOf('Healthy'),
       summary: { images: [...images], externalURLs: [`https://${name}.example.com`] },
     }
-    this.#apps.set(name, { name, play, version: 1, operation: undefined, live: head, status })
+    this.#apps.set(name, { name, play, version: 1, operation: undefined, live: head, status, isSeen: true })
   }
 
   /** How often something was asked for. */
@@ -149,7 +151,7 @@ export class FakeArgo {
       ...app.status,
       operationState: operationState(revision, 'Running', 'waiting for completion'),
     }
-    this.#later(() => {
+    this.#later(app, () => {
       app.operation = undefined
       if (app.play.syncFails) {
         const resource = { kind: 'Job', name: 'migrate', namespace: 'shop', status: 'SyncFailed' }
@@ -163,11 +165,8 @@ export class FakeArgo {
       const state = operationState(revision, 'Succeeded', 'successfully synced (all tasks run)')
       app.status = { ...app.status, operationState: state, sync: { status: 'Synced', revision } }
       app.play.onSynced?.(revision)
-      this.#healthy(
-        app,
-        [...(app.play.health ?? [{ status: 'Progressing' }, { status: 'Healthy' }])],
-        revision,
-      )
+      const { health = [{ status: 'Progressing' }, { status: 'Healthy' }] } = app.play
+      this.#healthy(app, [...(typeof health === 'function' ? health(revision) : health)], revision)
     })
     this.#emit(app)
   }
@@ -182,19 +181,21 @@ export class FakeArgo {
       summary: { ...(app.status.summary as object), images: [...images] },
     }
     this.#emit(app)
-    this.#later(() => this.#healthy(app, later, revision))
+    this.#later(app, () => this.#healthy(app, later, revision))
   }
 
-  #later(work: () => void): void {
+  #later(app: AppState, work: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
-      work()
+      if (app.isSeen) work()
+      else this.#later(app, work)
     }, this.step)
     this.#timers.add(timer)
   }
 
   #application(app: AppState): object {
     app.version++
+    app.isSeen = true
     return {
       metadata: {
         name: app.name,
@@ -214,6 +215,7 @@ export class FakeArgo {
   }
 
   #emit(app: AppState): void {
+    app.isSeen = false
     for (const stream of this.#streams) {
       if (stream.name !== app.name) continue
       this.#event(stream, { result: { type: 'MODIFIED', application: this.#application(app) } })

@@ -1,6 +1,15 @@
 /** A GitOps repository: a bare one that plays the server, with its hooks, and a checkout of it. Over files, or by git's own HTTP server. */
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -16,6 +25,9 @@ const ENV = {
   GIT_COMMITTER_EMAIL: 'somebody@example.com',
 }
 
+/** Copying a folder is quicker than making one. */
+const templates = new Map<string, string>()
+
 export class GitRemote {
   readonly folder = mkdtempSync(join(tmpdir(), 'tornade-remote-'))
   readonly bare = join(this.folder, 'remote.git')
@@ -26,10 +38,25 @@ export class GitRemote {
   readonly authorizations: (string | undefined)[] = []
 
   constructor(files: Readonly<Record<string, string>>) {
-    this.git(['init', '--quiet', '--bare', '--initial-branch=main', this.bare], this.folder)
+    const key = JSON.stringify(files)
+    const template = templates.get(key)
+    if (template) {
+      cpSync(template, this.folder, { recursive: true })
+      const config = join(this.checkout, '.git', 'config')
+      writeFileSync(config, readFileSync(config, 'utf8').replaceAll(template, this.folder))
+      return
+    }
+    this.git(['init', '--quiet', '--bare', '--initial-branch=main', '--template=', this.bare], this.folder)
     this.git(['config', 'http.receivepack', 'true'])
     this.change(files)
-    this.git(['clone', '--quiet', '--depth=1', `file://${this.bare}`, this.checkout], this.folder)
+    const clone = ['clone', '--quiet', '--depth=1', '--template=', `file://${this.bare}`, this.checkout]
+    this.git(clone, this.folder)
+    const kept = mkdtempSync(join(tmpdir(), 'tornade-template-'))
+    cpSync(this.folder, kept, { recursive: true })
+    const config = join(kept, 'checkout', '.git', 'config')
+    writeFileSync(config, readFileSync(config, 'utf8').replaceAll(this.folder, kept))
+    templates.set(key, kept)
+    process.once('exit', () => rmSync(kept, { recursive: true, force: true }))
   }
 
   git(args: readonly string[], folder = this.bare, input = ''): string {

@@ -116,20 +116,20 @@ export class Git {
 
   /** The file as a commit has it; null where it has none. */
   async read(commit: string, path: string): Promise<Blob | null> {
-    const parts = path.split('/')
-    for (const [index] of parts.entries()) {
-      const part = parts.slice(0, index + 1).join('/')
-      const entry = await this.#entry(commit, part)
-      if (entry === null) return null
-      const last = index === parts.length - 1
-      if (entry.mode === '120000')
-        throw unusable(`${part} is a symbolic link; name the file that it leads to.`)
-      if (entry.mode === '160000') throw unusable(`${part} is a submodule; deploy from a checkout of it.`)
-      if (!last && entry.mode !== '040000') return null
-      if (!last) continue
-      if (!FILE.test(entry.mode)) return null
+    const entry = await this.#entry(commit, path)
+    if (entry && FILE.test(entry.mode)) {
       const { stdout } = await this.#good(['cat-file', 'blob', entry.id])
       return { path, mode: entry.mode, text: decoded(stdout, path) }
+    }
+    // In git's trees a link leads nowhere; it is only told here why nothing was found.
+    for (const [index] of path.split('/').entries()) {
+      const part = path
+        .split('/')
+        .slice(0, index + 1)
+        .join('/')
+      const mode = (await this.#entry(commit, part))?.mode
+      if (mode === '120000') throw unusable(`${part} is a symbolic link; name the file that it leads to.`)
+      if (mode === '160000') throw unusable(`${part} is a submodule; deploy from a checkout of it.`)
     }
     return null
   }
@@ -164,16 +164,11 @@ export class Git {
   /** Who the job's git says it is; GitHub's own name for workflows where it does not say. */
   async #identity(): Promise<Record<string, string>> {
     const { env } = this.#options
-    const set = async (variable: string, setting: string, fallback: string) => {
-      const configured = await this.#run(['config', '--get', setting])
-      return env[variable] || configured.stdout.toString().trim() || fallback
-    }
-    const name = await set('GIT_AUTHOR_NAME', 'user.name', 'github-actions[bot]')
-    const email = await set(
-      'GIT_AUTHOR_EMAIL',
-      'user.email',
-      '41898282+github-actions[bot]@users.noreply.github.com',
-    )
+    const { stdout } = await this.#run(['config', '--get-regexp', '^user\\.(name|email)$'])
+    const configured = (key: string) => new RegExp(`^user\\.${key} (.+)$`, 'm').exec(stdout.toString())?.[1]
+    const name = env.GIT_AUTHOR_NAME || configured('name') || 'github-actions[bot]'
+    const email =
+      env.GIT_AUTHOR_EMAIL || configured('email') || '41898282+github-actions[bot]@users.noreply.github.com'
     return {
       GIT_AUTHOR_NAME: name,
       GIT_AUTHOR_EMAIL: email,

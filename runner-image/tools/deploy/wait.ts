@@ -82,7 +82,8 @@ class Follower {
   readonly #signal: AbortSignal
   readonly #streams = new AbortController()
   #application: Application | null = null
-  #event: Application | null = null
+  /** Of the stream, and not looked at yet. */
+  readonly #events: Application[] = []
   #wake: () => void = () => {}
   #isStreaming = false
   #said = ''
@@ -203,7 +204,7 @@ class Follower {
   /** The application at its next change, or when it is time to look. */
   async #next(atMost: number): Promise<void> {
     const { argo, times, revision } = this.#waiting
-    if (this.#event === null) {
+    if (this.#events.length === 0) {
       const pause = Math.max(1, Math.min(atMost, this.#isStreaming ? times.quiet : times.poll))
       await new Promise<void>(resolve => {
         const timer = setTimeout(resolve, pause)
@@ -215,9 +216,9 @@ class Follower {
       })
       this.#signal.throwIfAborted()
     }
-    if (this.#event !== null) {
-      this.#application = this.#event
-      this.#event = null
+    const event = this.#events.shift()
+    if (event) {
+      this.#application = event
       return
     }
     // Where it has not seen our commit yet, it is told to look again.
@@ -234,7 +235,7 @@ class Follower {
       try {
         for await (const application of argo.watch(this.#name, signal)) {
           this.#isStreaming = true
-          this.#event = application
+          this.#events.push(application)
           this.#wake()
         }
       } catch (error) {
