@@ -33,13 +33,13 @@ export const USAGE = `Usage: tornade-deploy --image REPOSITORY[:TAG]@DIGEST [WHE
     --sync               sync now instead of waiting for automated sync
     --timeout TIME       (default: 10m)
     --grace TIME         how long it may be Degraded (default: 60s)
-    --rollback           put the images before back if it does not become healthy
+    --rollback           put the images before back if it does not get healthy
     --ca FILE            certificates to trust beside the usual ones (PEM)
     --plain-http         allow an address by http://
 
   GitHub, with the token from GITHUB_TOKEN
     --environment NAME   record a deployment to it
-    --environment-url URL  (default: what the application says)
+    --environment-url URL   (default: what the application says)
 
     --json               the result as one JSON document
     --outputs FILE       append outputs for GitHub Actions

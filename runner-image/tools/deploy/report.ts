@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Exit } from './fault.ts'
 import { type Image, imageText } from './forms.ts'
 import { duration, line, markdown, short } from './text.ts'
+import type { Trouble } from './verdict.ts'
 import type { Followed, Outcome } from './wait.ts'
 
 export interface Rollback {
@@ -61,7 +62,7 @@ export function summary(result: Result): string {
   )
   const troubles = result.applications.flatMap(({ name, resources, conditions }) => [
     ...resources.map(
-      ({ resource, status, message }) => `- ${markdown(`${name}: ${resource}: ${status}, ${message}`)}`,
+      ({ resource, status, message }) => `- ${markdown(`${name}: ${told({ resource, status, message })}`)}`,
     ),
     ...conditions.map(condition => `- ${markdown(`${name}: ${condition}`)}`),
   ])
@@ -106,4 +107,8 @@ export function closing(result: Result): string[] {
 
 export function imageTexts(images: readonly Image[]): string[] {
   return [...new Set(images.map(imageText))]
+}
+
+function told({ resource, status, message }: Trouble): string {
+  return line(`${resource}: ${status}${message === '' ? '' : `, ${message}`}`, 500)
 }

@@ -223,7 +223,9 @@ class Follower {
     }
     // Where it has not seen our commit yet, it is told to look again.
     const stale = revision !== null && !revisionsIn(this.#application ?? {}).includes(revision)
-    this.#application = await this.#ask(() => argo.get(this.#name, stale), 'get')
+    const application = await this.#ask(() => argo.get(this.#name, stale), 'get')
+    // What came by the stream meanwhile may be newer, and comes in order.
+    if (this.#events.length === 0) this.#application = application
   }
 
   async #stream(): Promise<void> {
