@@ -75,7 +75,10 @@ describe('tornade-deploy', () => {
         if (!child.killed && stderr.includes('Progressing')) child.kill('SIGTERM')
       })
       const code = await new Promise(resolve => child.on('close', resolve))
-      expect([code, stderr]).toEqual([4, expect.stringContaining('cancelled: the deployment was cancelled')])
+      expect([code, stderr]).toEqual([
+        4,
+        expect.stringContaining('cancelled: shop: the deployment was cancelled'),
+      ])
       expect(readFileSync(join(folder, 'called'), 'utf8')).toMatch(/commit-tree[\s\S]*push/)
       expect(readFileSync(join(folder, 'called'), 'utf8') + stderr).not.toMatch(
         new RegExp(`${FakeArgo.TOKEN}|ghs_x1`),

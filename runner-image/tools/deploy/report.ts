@@ -61,9 +61,7 @@ export function summary(result: Result): string {
       `| ${markdown(name)} | ${outcome} | ${sync ?? ''} | ${health ?? ''} | ${markdown(message)} |`,
   )
   const troubles = result.applications.flatMap(({ name, resources, conditions }) => [
-    ...resources.map(
-      ({ resource, status, message }) => `- ${markdown(`${name}: ${told({ resource, status, message })}`)}`,
-    ),
+    ...resources.map(trouble => `- ${markdown(`${name}: ${told(trouble)}`)}`),
     ...conditions.map(condition => `- ${markdown(`${name}: ${condition}`)}`),
   ])
   return [
@@ -93,9 +91,7 @@ export function closing(result: Result): string[] {
       .filter(({ outcome }) => outcome !== 'healthy')
       .flatMap(({ name, message, resources, conditions, page }) => [
         `${name}: ${message}`,
-        ...resources.map(
-          ({ resource, status, message }) => `  ${name}: ${resource}: ${status}, ${line(message, 300)}`,
-        ),
+        ...resources.map(trouble => `  ${name}: ${told(trouble)}`),
         ...conditions.map(condition => `  ${name}: ${line(condition, 500)}`),
         `  ${name}: ${page}`,
       ]),
