@@ -80,6 +80,11 @@ describe('Helm values', () => {
     ['is a template', 'image: {{ .Values.x }}\nb: 1', 'values.yaml'],
     ['is no YAML', 'image: [\n', 'is no YAML that can be read'],
     ['is empty', '', 'holds not one YAML document'],
+    [
+      'is a bomb of aliases',
+      `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c]\nimage: x\n`,
+      'cannot be changed safely',
+    ],
     ['has two documents', 'image: a\n---\nimage: b\n', 'holds not one YAML document'],
   ])('are refused where the file %s', (_, text, reason) => {
     expect(() => values(text)).toThrow(reason)

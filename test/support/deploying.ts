@@ -46,10 +46,13 @@ export class Deploying {
 
   /** An application whose image is what its file has on main. */
   application(name: string, play: Partial<Play> = {}, path = 'shop/values.yaml'): void {
-    const images = (revision: string) =>
-      [...this.remote.file(path, revision).matchAll(/sha256:[0-9a-f]{64}/g)].map(
-        ([digest]) => `${REPOSITORY}@${digest}`,
-      )
+    const known = new Map<string, string[]>()
+    const images = (revision: string) => {
+      const digests = () => this.remote.file(path, revision).match(/sha256:[0-9a-f]{64}/g) ?? []
+      const found = known.get(revision) ?? digests().map(digest => `${REPOSITORY}@${digest}`)
+      known.set(revision, found)
+      return found
+    }
     this.argo.add(name, { head: () => this.remote.head(), images, ...play })
   }
 

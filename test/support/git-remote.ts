@@ -90,8 +90,9 @@ export class GitRemote {
     return this.git(['rev-parse', target])
   }
 
+  /** Read where git keeps it: asking git takes a process, and tests ask often. */
   head(branch = 'main'): string {
-    return this.git(['rev-parse', `refs/heads/${branch}`])
+    return readFileSync(join(this.bare, 'refs', 'heads', branch), 'utf8').trim()
   }
 
   file(path: string, revision = 'main'): string {

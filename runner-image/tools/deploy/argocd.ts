@@ -57,7 +57,7 @@ export interface ArgoOptions {
   readonly ca: string | null
   readonly project: string | null
   readonly signal: AbortSignal
-  /** Milliseconds without a byte of an answer. */
+  /** Milliseconds without a byte of an answer; a stream may be silent for as long as nothing changes. */
   readonly patience: number
 }
 
@@ -106,7 +106,7 @@ export class Argo {
   /** The application whenever it changes, at first as it is, until the stream ends or breaks. */
   async *watch(name: string, signal: AbortSignal): AsyncGenerator<Application> {
     const query = { name: bare(name), ...this.#scope(name) }
-    const response = await this.#open('GET', '/api/v1/stream/applications', query, undefined, signal)
+    const response = await this.#open('GET', '/api/v1/stream/applications', query, undefined, signal, 0)
     if (response.statusCode !== 200) throw await this.#errorOf(response)
     let rest = ''
     response.setEncoding('utf8')
@@ -147,7 +147,7 @@ export class Argo {
     query: Readonly<Record<string, string>>,
     body?: unknown,
   ): Promise<unknown> {
-    const response = await this.#open(method, path, query, body, this.#options.signal)
+    const response = await this.#open(method, path, query, body, this.#options.signal, this.#options.patience)
     if (response.statusCode !== 200) throw await this.#errorOf(response)
     return parsed(await textOf(response))
   }
@@ -175,8 +175,9 @@ export class Argo {
     query: Readonly<Record<string, string>>,
     body: unknown,
     signal: AbortSignal,
+    patience: number,
   ): Promise<IncomingMessage> {
-    const { token, ca, patience } = this.#options
+    const { token, ca } = this.#options
     const url = this.#url(path, query)
     const text = body === undefined ? undefined : JSON.stringify(body)
     const options: RequestOptions = {

@@ -1,5 +1,6 @@
 /** A deployment from its arguments to its exit code. */
 import { appendFile, readFile } from 'node:fs/promises'
+import { setTimeout } from 'node:timers/promises'
 import { Argo, ArgoError, argoFault } from './argocd.ts'
 import { type Request, readArguments, USAGE } from './arguments.ts'
 import { DeployFault, EXIT, type Exit, failed, unusable } from './fault.ts'
@@ -65,10 +66,7 @@ class Deployment {
     this.#world = {
       random: ports.random,
       say: text => this.#say(text),
-      sleep: async milliseconds => {
-        const { setTimeout: wait } = await import('node:timers/promises')
-        await wait(milliseconds, undefined, { signal: ports.signal })
-      },
+      sleep: milliseconds => setTimeout(milliseconds, undefined, { signal: ports.signal }),
     }
   }
 

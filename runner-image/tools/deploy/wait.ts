@@ -1,4 +1,5 @@
 /** Follows one application until its deployment is decided. */
+import { setTimeout } from 'node:timers/promises'
 import { type Application, type Argo, ArgoError, argoFault } from './argocd.ts'
 import { DeployFault, EXIT, type Exit } from './fault.ts'
 import { type Image, isApplication } from './forms.ts'
@@ -206,14 +207,11 @@ class Follower {
     const { argo, times, revision } = this.#waiting
     if (this.#events.length === 0) {
       const pause = Math.max(1, Math.min(atMost, this.#isStreaming ? times.quiet : times.poll))
-      await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, pause)
-        this.#wake = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-        this.#signal.addEventListener('abort', this.#wake, { once: true })
-      })
+      const woken = new AbortController()
+      this.#wake = () => woken.abort()
+      await setTimeout(pause, undefined, { signal: AbortSignal.any([woken.signal, this.#signal]) }).catch(
+        () => {},
+      )
       this.#signal.throwIfAborted()
     }
     const event = this.#events.shift()
@@ -254,17 +252,7 @@ class Follower {
   }
 
   #sleep(milliseconds: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(resolve, milliseconds)
-      this.#signal.addEventListener(
-        'abort',
-        () => {
-          clearTimeout(timer)
-          reject(this.#signal.reason)
-        },
-        { once: true },
-      )
-    })
+    return setTimeout(milliseconds, undefined, { signal: this.#signal })
   }
 
   #report(text: string): void {
