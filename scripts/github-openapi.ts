@@ -35,6 +35,8 @@ const OPERATIONS = [
   'checks/update',
   'users/get-authenticated',
   'orgs/list-memberships-for-authenticated-user',
+  'repos/create-deployment',
+  'repos/create-deployment-status',
 ]
 const ROOT = join(import.meta.dirname, '..')
 const TARGET = join(ROOT, 'test', 'github', 'openapi')

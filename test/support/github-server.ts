@@ -124,6 +124,17 @@ export interface ServerCheck {
   readonly title: string
   readonly summary: string
 }
+export interface ServerDeployment {
+  readonly id: number
+  readonly ref: string
+  readonly environment: string
+  readonly statuses: {
+    readonly state: string
+    readonly description?: string
+    readonly log_url?: string
+    readonly environment_url?: string
+  }[]
+}
 export interface ServerDelivery {
   /** Digits; too many for a double. */
   readonly id: string
@@ -169,6 +180,8 @@ const RIGHTS: Readonly<
   'actions/create-workflow-dispatch': ['actions', 'write'],
   'checks/list-for-ref': ['checks', 'read'],
   'checks/create': ['checks', 'write'],
+  'repos/create-deployment': ['deployments', 'write'],
+  'repos/create-deployment-status': ['deployments', 'write'],
   'users/get-authenticated': 'user',
   'orgs/list-memberships-for-authenticated-user': 'user',
   'checks/update': ['checks', 'write'],
@@ -195,6 +208,7 @@ export class GitHubServer {
   readonly jobs = new Map<number, ServerJob>()
   readonly runs = new Map<number, ServerRun>()
   readonly checks: ServerCheck[] = []
+  readonly deployments: ServerDeployment[] = []
   /** Newest first. */
   readonly deliveries: ServerDelivery[] = []
   readonly redelivered: string[] = []
@@ -676,6 +690,22 @@ export class GitHubServer {
       if (output.summary.length > 65_535) return invalid('Invalid request. summary is too long.')
       this.checks[place] = { ...this.checks[place]!, ...output }
       return this.#example(operation, 200, checkBody(this.checks[place]))
+    },
+    'repos/create-deployment': ({ body, operation }, { name }) => {
+      const { ref, environment = 'production' } = body as { ref: string; environment?: string }
+      if (this.missingCommits.has(ref)) return invalid(`No ref found for: ${ref}`)
+      const deployment: ServerDeployment = { id: this.#newId(), ref, environment, statuses: [] }
+      this.deployments.push(deployment)
+      const url = `https://api.github.com/repos/${name}/deployments/${deployment.id}`
+      return this.#example(operation, 201, () => ({ id: deployment.id, url, sha: ref, ref, environment }))
+    },
+    'repos/create-deployment-status': ({ body, params, operation }) => {
+      const deployment = this.deployments.find(({ id }) => id === Number(params.deployment_id))
+      if (!deployment) return notFound()
+      const { state, description = '' } = body as { state: string; description?: string }
+      if (description.length > 140) return invalid('description is too long (maximum is 140 characters)')
+      deployment.statuses.push(body as ServerDeployment['statuses'][number])
+      return this.#example(operation, 201, () => ({ id: this.#newId(), state, description }))
     },
   }
 

@@ -1,0 +1,28 @@
+/** What is printed. Argo CD, git and GitHub word much of it, and it ends up in the log of a workflow. */
+import { clean } from '../../supervisor/log.ts'
+
+/**
+ * One line of a log that nobody takes for a command: workflows obey `::name::` at the start of a line and `##[name]` anywhere.
+ * https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
+ */
+export function line(text: string, length = 2000): string {
+  return clean(text, length).replaceAll('##[', '## [').replace(/^::/, ': :')
+}
+
+/** A cell or a sentence of a job summary without markup, mentions and links. */
+export function markdown(text: string, length = 300): string {
+  return clean(text, length)
+    .replace(/[\\`*_{}[\]<>()+!|~&#]/g, character => `\\${character}`)
+    .replace(/@|:(?=\/\/)|www(?=\.)/gi, word => `${word}&#8203;`)
+}
+
+/** `1m05s` */
+export function duration(milliseconds: number): string {
+  const seconds = Math.round(milliseconds / 1000)
+  const rest = seconds % 60
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${String(rest).padStart(2, '0')}s`
+}
+
+export function short(revision: string): string {
+  return revision.slice(0, 10)
+}
