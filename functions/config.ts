@@ -146,7 +146,6 @@ export function labelRules(
     sizes: new Map(Object.entries(config.sizes)),
     roles: new Set(Object.keys(config.roles)),
     images: new Map(Object.entries(config.images).map(([name, own]) => [name, architecturesOf(own)])),
-    notBuilt: true,
     longestMinutes: config.runner.lifeMinutes,
     limits: limits ? sizeLimits(config, repository) : null,
   }

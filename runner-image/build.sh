@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the images of one architecture (x64 or arm64) with the newest runner program, tests them, and pushes them only
-# when both are good. pin.sh then brings them into use. Runs in CodeBuild, weekly and after each deployment
+# Builds the images of one architecture (x64 or arm64), of runners with the newest runner program and of the image builder,
+# tests them, and pushes them only when all are good. pin.sh then brings them into use. Runs in CodeBuild, weekly and after each deployment
 # (infra/images.yml); wants Docker, jq, curl, and to be logged in to the registry.
 #
 #     REPOSITORY=…dkr.ecr…/tornade-prod-runner build.sh x64
@@ -16,7 +16,7 @@ case $arch in
 esac
 
 # What an earlier build left must not be pinned in place of a failed one.
-rm -f "$here"/{fargate,codebuild}.{digest,pinned}
+rm -f "$here"/{fargate,codebuild,builder}.{digest,pinned}
 
 # No login: 60 calls an hour and address, and this address is one of CodeBuild's, which many have. So it waits twice as long
 # before each retry, up to 8 minutes in all. Only the API says checksums.
@@ -57,7 +57,9 @@ for target in fargate codebuild; do
     "$here"
   docker run --rm --network none --entrypoint /opt/tornade/self-check "$(tag_of "$target")" "$target"
 done
-for target in fargate codebuild; do
+docker build --pull --tag "$(tag_of builder)" "$here/../builder-image"
+docker run --rm --network none --entrypoint /kaniko/bin/sh "$(tag_of builder)" /kaniko/self-check
+for target in fargate codebuild builder; do
   tag=$(tag_of "$target")
   docker push --quiet "$tag"
   docker image inspect "$tag" | jq --exit-status --raw-output --arg repository "$REPOSITORY" \

@@ -86,11 +86,16 @@ sha256=$(sha256sum "$work/www/v$version"/*.tar.gz | cut -d ' ' -f 1)
 server=$!
 until [[ -s $work/port ]]; do sleep 0.1; done
 
+# As the bundle for the image builder has it (scripts/bundle.ts).
+cp -r "$here" "$work/image"
+rm -r "$work/image/tools"
+"$node" --disable-warning=ExperimentalWarning "$here/../scripts/tools.ts" "$work/image"
+
 build() {
   $docker build --network host --target "$1" --tag "tornade-test-$1" \
     --build-arg BASE=tornade-test-base --build-arg AWS_CLI=tornade-test-base --build-arg TARGETARCH=$target_arch \
     --build-arg RUNNER_DOWNLOADS="http://127.0.0.1:$(<"$work/port")" --build-arg RUNNER_VERSION=$version \
-    --build-arg RUNNER_SHA256="${2:-$sha256}" --build-arg DOCKER_PACKAGES='docker.io iptables' "$here" \
+    --build-arg RUNNER_SHA256="${2:-$sha256}" --build-arg DOCKER_PACKAGES='docker.io iptables' "$work/image" \
     >"$work/build.log" 2>&1
 }
 

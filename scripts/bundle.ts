@@ -10,6 +10,7 @@ import type { Config } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { readWiring } from '../local/wiring.ts'
 import { imageResources } from './images.ts'
+import { bundleTools, TOOLS } from './tools.ts'
 import { type ZipEntry, zip } from './zip.ts'
 
 export interface Bundle {
@@ -29,9 +30,9 @@ export interface BundleOptions {
   readonly folder?: string
 }
 
-/** The function whose bundle carries the source of the runner image, and the folder of both. infra/images.yml fetches it. */
+/** The function whose bundle carries the sources of the images, and their folders. infra/images.yml fetches it. */
 const CARRIER = 'sweep'
-const IMAGE_SOURCE = 'runner-image'
+const IMAGE_SOURCES = ['runner-image', 'builder-image']
 
 /** Where the bundles of a stage are; serverless.yml names their zips. */
 export function packageFolder(root: string, stage: string): string {
@@ -54,10 +55,12 @@ export async function bundle({
         : [`functions.${name}.handler: there is no ${module}.ts`],
     ),
   )
-  const source = await imageSource(root)
+  const sources = await Promise.all(IMAGE_SOURCES.map(name => imageSource(root, name)))
   const faults = [
     ...missing.flat(),
-    ...(source.length > 0 ? [] : [`${IMAGE_SOURCE}/: there is no such folder`]),
+    ...IMAGE_SOURCES.filter((_, index) => sources[index]!.length === 0).map(
+      name => `${name}/: there is no such folder`,
+    ),
   ]
   if (faults.length > 0)
     throw new TornadeError('config-unreadable', 'serverless.yml names what does not exist:', faults)
@@ -70,7 +73,7 @@ export async function bundle({
     entries.map(async ({ name, module, exported }): Promise<Bundle> => {
       const files = await compile(root, name, module, exported)
       const code = files.filter(file => !file.path.endsWith('.map')).map(withRequire)
-      const archive = zip([...code, settings, ...(name === CARRIER ? source : [])])
+      const archive = zip([...code, settings, ...(name === CARRIER ? sources.flat() : [])])
       const path = join(folder, `${name}.zip`)
       await writeFile(path, archive)
       for (const map of files.filter(file => file.path.endsWith('.map'))) {
@@ -168,14 +171,14 @@ function withRequire({ path, bytes }: ZipEntry): ZipEntry {
   return { path, bytes: text.includes(SHIM) ? Buffer.concat([Buffer.from(REQUIRE), text]) : bytes }
 }
 
-/** Everything in runner-image/; empty where there is none. */
-async function imageSource(root: string): Promise<ZipEntry[]> {
-  const folder = join(root, IMAGE_SOURCE)
+/** Everything in the folder of an image, and its tools as bundles; empty where there is none. */
+async function imageSource(root: string, name: string): Promise<ZipEntry[]> {
+  const folder = join(root, name)
   if (!(await exists(folder))) return []
   const found = await readdir(folder, { recursive: true, withFileTypes: true })
-  return Promise.all(
+  const sources = await Promise.all(
     found
-      .filter(entry => entry.isFile())
+      .filter(entry => entry.isFile() && !`${entry.parentPath}/`.startsWith(`${join(root, TOOLS)}/`))
       .map(async entry => {
         const path = join(entry.parentPath, entry.name)
         const { mode } = await stat(path)
@@ -186,6 +189,9 @@ async function imageSource(root: string): Promise<ZipEntry[]> {
         }
       }),
   )
+  if (!TOOLS.startsWith(`${name}/`)) return sources
+  const tools = await bundleTools(root)
+  return [...sources, ...tools.map(tool => ({ ...tool, path: `${name}/${tool.path}` }))]
 }
 
 async function exists(path: string): Promise<boolean> {

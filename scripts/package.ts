@@ -46,7 +46,7 @@ const TWO_ZONES: ReadonlySet<string> = new Set(['us-west-1'])
 /** The role of a job is tornade-STAGE-NAME; names of roles have 64 characters, and NAME up to 40. */
 const LONGEST_STAGE = 15
 /** What such a stage has would be called like drafts, image builds and images of the stage without this end. */
-const STAGE_END = /-(?:draft$|image.*)/
+const STAGE_END = /-(?:draft$|(?:build|image).*)/
 
 /** Why a stage cannot be deployed; null when it can. */
 export function stageFault(stage: string): string | null {
@@ -55,7 +55,7 @@ export function stageFault(stage: string): string | null {
     return `the stage ${name}: a stage is at most ${LONGEST_STAGE} of a-z, 0-9 and -, begins with a letter and does not end with -`
   const [end] = STAGE_END.exec(stage) ?? []
   if (end === undefined) return null
-  return `the stage ${name}: what the stage ${stage.slice(0, -end.length)} has is called so; a stage does not end with -draft, and has no -image in it`
+  return `the stage ${name}: what the stage ${stage.slice(0, -end.length)} has is called so; a stage does not end with -draft, and has no -build and no -image in it`
 }
 
 /** Why a tornade.yml cannot be deployed, beside the faults that it has anywhere. */

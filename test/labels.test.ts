@@ -709,16 +709,19 @@ describe('a printed spec', () => {
     image: fc.constantFrom(null, 'android'),
     timeoutMinutes: fc.integer({ min: 5, max: 360 }),
   }
-  const fargate = fc.constantFrom(...FARGATE_SIZES).chain(({ cpu, memoryGiB }) =>
-    fc.record<Spec>({
-      ...common,
-      compute: fc.constant('fargate'),
-      capacity: fc.constantFrom('on-demand', 'spot', 'spot-only'),
-      cpu: fc.constant(cpu),
-      memoryGiB: fc.constantFrom(...memoryGiB),
-      docker: fc.constant(false),
-    }),
-  )
+  const fargate = fc
+    .constantFrom(...FARGATE_SIZES)
+    .chain(({ cpu, memoryGiB }) =>
+      fc.record<Spec>({
+        ...common,
+        compute: fc.constant('fargate'),
+        capacity: fc.constantFrom('on-demand', 'spot', 'spot-only'),
+        cpu: fc.constant(cpu),
+        memoryGiB: fc.constantFrom(...memoryGiB),
+        docker: fc.constant(false),
+      }),
+    )
+    .filter(({ build, image }) => !build || image === null)
   const codebuild = fc
     .record<Spec>({
       ...common,
@@ -761,20 +764,21 @@ describe('a printed spec', () => {
   }
 })
 
-describe('what is not built yet', () => {
-  const rules: LabelRules = { ...RULES, notBuilt: true }
-
+describe('building images', () => {
   test.each([
-    ['build', [['build', 'docker']]],
-    ['build image:android spot', [['build', 'docker']]],
-  ])('%s is a mistake', (parts, hints) => {
-    expect(hintsOf(parts, rules)).toEqual(hints)
-    for (const { message } of problemsOf(parts, rules)) expect(message).toMatch(/yet.*later version/)
+    ['build image:android', [['image:android', 'codebuild']]],
+    ['build image:android spot', [['image:android', 'codebuild']]],
+    ['build image:android fargate', [['image:android', null]]],
+  ])('%s is a mistake: on Fargate the builder comes with the standard image', (parts, hints) => {
+    expect(hintsOf(parts)).toEqual(hints)
   })
 
-  test.each(['docker build', 'codebuild build image:android', 'image:android'])('%s is none', parts => {
-    expect(problemsOf(parts, rules)).toEqual([])
-  })
+  test.each(['build', 'build spot arm64', 'docker build image:android', 'codebuild build image:android'])(
+    '%s is none',
+    parts => {
+      expect(problemsOf(parts)).toEqual([])
+    },
+  )
 })
 
 describe('docs/labels.md', () => {
@@ -791,7 +795,6 @@ describe('docs/labels.md', () => {
     ({ parts, label, message, use }) => {
       const rules: LabelRules = {
         ...DEFAULT_RULES,
-        notBuilt: true,
         sizes: new Map([['large', ['8cpu', '32gb']]]),
         roles: new Set(['deploy']),
         images: new Map([['mobile', ['arm64']]]),

@@ -92,15 +92,21 @@ describe('one job', () => {
     expect(await leftovers(s)).toEqual([])
   })
 
-  it('that builds images on Fargate is refused before anything is asked of AWS', async () => {
+  it('that builds images is served on Fargate, and on CodeBuild where it asks for that', async () => {
     const s = await stack()
+    const asked: (readonly [string, boolean])[] = []
+    const start = s.world.compute.start.bind(s.world.compute)
+    s.world.compute.start = async request => {
+      asked.push([request.shape.compute, request.build])
+      return start(request)
+    }
     s.world.github.queue(job(1, { labels: ['tornade', 'build'] }))
+    s.world.github.queue(job(2, { labels: ['tornade/codebuild/build'] }))
     await untilQuiet(s)
-    expect((await jobOf(s.world, '1-1')).refused).toMatchObject({
-      code: 'labels',
-      problems: [{ label: 'build', suggestion: 'docker' }],
-    })
-    expect(await runners(s.world)).toEqual([])
+    expect(asked.sort()).toEqual([
+      ['codebuild', true],
+      ['fargate', true],
+    ])
     expect(await leftovers(s)).toEqual([])
   })
 

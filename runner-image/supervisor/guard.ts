@@ -186,7 +186,7 @@ export class Guard {
       await this.#keeper.forget()
     }
     // What happened meanwhile counts: a job that was killed gets nothing opened.
-    if (this.#state === 'undecided') await openGates(this.#settings, this.#log)
+    if (this.#state === 'undecided') await openGates(this.#settings, verdict.building, this.#log)
     if (this.#state !== 'undecided') throw new Error('the job was killed meanwhile')
     this.#state = 'decided'
     signal(this.#worker, 'SIGCONT')

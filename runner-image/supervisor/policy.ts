@@ -46,7 +46,14 @@ export interface Verdict {
   readonly reason: string
   /** Worth the author's attention. */
   readonly notice: boolean
+  readonly building: Building
 }
+
+/**
+ * What the image builder beside a runner may have: the role of the task, nothing but what the job hands it, or no builds at all,
+ * where it must not lead to a role that was refused.
+ */
+export type Building = 'role' | 'plain' | 'closed'
 
 const DEFAULT_EVENTS = ['push', 'workflow_dispatch', 'schedule']
 
@@ -70,24 +77,29 @@ export function decide(handed: Handed, policy: Policy, { forgets }: { readonly f
     return policy.forks
       ? policy.role && !forgets
         ? kill('A job of a fork may not run on a runner that has a role.')
-        : run('The job of a fork runs without a role.', policy.role !== null)
+        : run('The job of a fork runs without a role.', policy.role !== null, 'closed')
       : kill('Jobs of forks are not allowed on these runners.')
   }
-  if (!policy.role) return run('The job runs without a role: none was asked for.', false)
+  if (!policy.role) return run('The job runs without a role: none was asked for.', false, 'plain')
   const violation = roleViolation(handed, policy.role)
   if (!violation)
-    return { kind: 'release', reason: `The job has the role ${policy.role.name}.`, notice: false }
+    return {
+      kind: 'release',
+      reason: `The job has the role ${policy.role.name}.`,
+      notice: false,
+      building: 'role',
+    }
   return forgets
-    ? run(`The job runs without the role ${policy.role.name}: ${violation}`, true)
+    ? run(`The job runs without the role ${policy.role.name}: ${violation}`, true, 'closed')
     : kill(`The job may not use the role ${policy.role.name}: ${violation}`)
 }
 
-function run(reason: string, notice: boolean): Verdict {
-  return { kind: 'run', reason, notice }
+function run(reason: string, notice: boolean, building: Building): Verdict {
+  return { kind: 'run', reason, notice, building }
 }
 
 function kill(reason: string): Verdict {
-  return { kind: 'kill', reason, notice: true }
+  return { kind: 'kill', reason, notice: true, building: 'closed' }
 }
 
 /** A head repository that is not known counts as a fork. */

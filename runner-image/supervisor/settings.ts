@@ -42,6 +42,8 @@ export interface Times {
   readonly relaunch: number
   /** Between two looks at what the job uses. */
   readonly sample: number
+  /** For the image builder to obey the verdict. */
+  readonly builder: number
 }
 
 export class SettingsError extends Error {}
@@ -86,6 +88,7 @@ export function readSettings(environment: Environment): Settings {
       stop: seconds('TORNADE_STOP_SECONDS', 100),
       relaunch: seconds('TORNADE_RELAUNCH_SECONDS', 5),
       sample: seconds('TORNADE_SAMPLE_SECONDS', 2),
+      builder: seconds('TORNADE_BUILDER_SECONDS', 15),
     },
     user: {
       uid: id('TORNADE_USER_ID'),

@@ -233,6 +233,18 @@ describe('with images of its own in tornade.yml', () => {
     expect(own.faults()).toEqual([])
   })
 
+  it.each(['x64', 'arm64'])(
+    'starts the builder beside the runner where images are built, on %s',
+    async arch => {
+      await own.queue([`tornade/build/${arch}`])
+      await own.settle()
+      expect(last('RunTask')).toMatchObject({
+        taskDefinition: `tornade-dev-build-${arch}`,
+        overrides: { containerOverrides: [{ name: 'runner' }] },
+      })
+    },
+  )
+
   it('starts the standard image where none is named', async () => {
     await own.queue(['tornade'])
     await own.settle()
@@ -249,7 +261,7 @@ describe('with images of its own in tornade.yml', () => {
       ['tornade/image:moble', 'only `image:node` and `image:mobile`'],
       ['tornade/image:__proto__', 'What follows `image:` is'],
       ['tornade/image:../x64', 'What follows `image:` is'],
-      ['tornade/image:node/build', 'Images cannot be built on Fargate yet'],
+      ['tornade/image:node/build', 'goes with the standard image only'],
     ] as const) {
       const { key } = await own.queue([label])
       await own.settle()

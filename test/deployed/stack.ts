@@ -230,11 +230,15 @@ export class Deployment {
       ['arm64', 'ARM64'],
     ] as const) {
       ecs.taskDefinitions.set(`tornade-dev-${arch}`, { containers: ['runner'], architecture })
+      ecs.taskDefinitions.set(`tornade-dev-build-${arch}`, {
+        containers: ['runner', 'builder'],
+        architecture,
+      })
       const image = `${ACCOUNT}.dkr.ecr.${REGION}.amazonaws.com/tornade-dev-runner@sha256:${hex(arch, 64)}`
       ssm.parameters.set(`/tornade/dev/images/codebuild-${arch}`, image)
     }
     for (const [name, { Properties }] of ofType(this.stack.template, 'AWS::ECS::TaskDefinition')) {
-      if (name.startsWith('RunnerDraft')) continue
+      if (/^(?:Runner|Build)Draft/.test(name)) continue
       const { ContainerDefinitions, RuntimePlatform } = Properties as {
         ContainerDefinitions: { Name: string }[]
         RuntimePlatform: { CpuArchitecture: 'X86_64' | 'ARM64' }

@@ -40,7 +40,17 @@ const DRAFT = {
   volumes: [],
   containerDefinitions: [
     { name: 'runner', image: `${REPOSITORY}@sha256:${'0'.repeat(64)}`, stopTimeout: 120, essential: true },
-    { name: 'other', image: 'other@sha256:1', essential: false },
+  ],
+}
+/** The same with the image builder beside the runner. */
+const BUILD_DRAFT = {
+  ...DRAFT,
+  taskDefinitionArn: 'arn:aws:ecs:eu-west-1:123456789012:task-definition/tornade-dev-draft-build-x64:4',
+  family: 'tornade-dev-draft-build-x64',
+  volumes: [{ name: 'exchange' }],
+  containerDefinitions: [
+    ...DRAFT.containerDefinitions,
+    { name: 'builder', image: `${REPOSITORY}@sha256:${'0'.repeat(64)}`, essential: false },
   ],
 }
 
@@ -49,25 +59,25 @@ const RELEASE = {
   body: '',
   assets: [{ name: 'actions-runner-linux-x64-2.336.0.tar.gz', digest: `sha256:${'c'.repeat(64)}` }],
 }
-const DIGESTS = { fargate: 'a'.repeat(64), codebuild: 'b'.repeat(64) }
+const DIGESTS = { fargate: 'a'.repeat(64), codebuild: 'b'.repeat(64), builder: 'd'.repeat(64) }
 
 const STAND_INS = {
   aws: `case "$1 $2" in
   'lambda get-function') echo https://source.example/zip ;;
   'ecr get-login-password') echo password ;;
-  'ecs describe-task-definition') cat "$ROOT/draft.json" ;;
-  'ecs register-task-definition') printf %s "$4" > "$ROOT/pinned.json"; echo arn ;;
+  'ecs describe-task-definition') case "$4" in *-build-*) cat "$ROOT/build-draft.json" ;; *) cat "$ROOT/draft.json" ;; esac ;;
+  'ecs register-task-definition') printf '%s\\n' "$4" >> "$ROOT/pinned.jsonl"; echo arn ;;
 esac`,
   docker: `case "$1" in
   login) cat > /dev/null ;;
-  image) case "$3" in *:fargate-*) digest=${DIGESTS.fargate} ;; *) digest=${DIGESTS.codebuild} ;; esac
+  image) case "$3" in *:fargate-*) digest=${DIGESTS.fargate} ;; *:builder-*) digest=${DIGESTS.builder} ;; *) digest=${DIGESTS.codebuild} ;; esac
     echo '[{"RepoDigests":["${REPOSITORY}@sha256:'$digest'"]}]' ;;
 esac`,
   curl: `case "$*" in *api.github.com*) cat "$ROOT/release.json" ;; *) cp "$ROOT/source.zip" source.zip ;; esac`,
 }
 
 /** Runs the build; `failing`: the call that fails, by how its line in the log begins. Answers what was called, in order. */
-async function build(failing?: string): Promise<{ code: number | null; calls: string[]; pinned: unknown }> {
+async function build(failing?: string): Promise<{ code: number | null; calls: string[]; pinned: unknown[] }> {
   const root = await mkdtemp(join(folder, 'build-'))
   const [bin, work] = [join(root, 'bin'), join(root, 'work')]
   await Promise.all([bin, work].map(path => mkdir(path)))
@@ -81,11 +91,11 @@ case "$line" in "$FAILING"*) exit 1 ;; esac
     await chmod(join(bin, name), 0o755)
   }
   await writeFile(join(root, 'draft.json'), JSON.stringify(DRAFT))
+  await writeFile(join(root, 'build-draft.json'), JSON.stringify(BUILD_DRAFT))
   await writeFile(join(root, 'release.json'), JSON.stringify(RELEASE))
-  const source = ['build.sh', 'pin.sh'].map(async name => ({
-    path: `runner-image/${name}`,
-    bytes: await readFile(join(ROOT, 'runner-image', name)),
-  }))
+  const source = ['runner-image/build.sh', 'runner-image/pin.sh', 'builder-image/Dockerfile'].map(
+    async path => ({ path, bytes: await readFile(join(ROOT, path)) }),
+  )
   await writeFile(join(root, 'source.zip'), zip(await Promise.all(source)))
   const script = commands.map(command => `${command}\n[ $? -eq 0 ] || exit 9`).join('\n')
   const code = await run(script, work, {
@@ -97,13 +107,22 @@ case "$line" in "$FAILING"*) exit 1 ;; esac
     SOURCE: 'tornade-dev-sweep',
     DRAFT: DRAFT.taskDefinitionArn,
     FAMILY: 'tornade-dev-x64',
+    BUILD_DRAFT: BUILD_DRAFT.taskDefinitionArn,
+    BUILD_FAMILY: 'tornade-dev-build-x64',
     PARAMETER: '/tornade/dev/images/codebuild-x64',
   })
   const calls = (await readFile(join(root, 'log'), 'utf8'))
     .replaceAll(/\d{14}/g, 'TIME')
     .trim()
     .split('\n')
-  const pinned = await readFile(join(root, 'pinned.json'), 'utf8').then(JSON.parse, () => null)
+  const pinned = await readFile(join(root, 'pinned.jsonl'), 'utf8').then(
+    text =>
+      text
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line)),
+    () => [],
+  )
   return { code, calls, pinned }
 }
 
@@ -133,11 +152,17 @@ describe.skipIf(missing.length > 0)('an image build', () => {
       `docker run --rm --network none --entrypoint /opt/tornade/self-check ${tag('fargate')}`,
       `docker build --pull --target codebuild --tag ${tag('codebuild')} `,
       `docker run --rm --network none --entrypoint /opt/tornade/self-check ${tag('codebuild')}`,
+      `docker build --pull --tag ${tag('builder')} `,
+      `docker run --rm --network none --entrypoint /kaniko/bin/sh ${tag('builder')} /kaniko/self-check`,
       `docker push --quiet ${tag('fargate')}`,
       `docker image inspect ${tag('fargate')}`,
       `docker push --quiet ${tag('codebuild')}`,
       `docker image inspect ${tag('codebuild')}`,
+      `docker push --quiet ${tag('builder')}`,
+      `docker image inspect ${tag('builder')}`,
       `aws ecs describe-task-definition --task-definition ${DRAFT.taskDefinitionArn}`,
+      `aws ecs describe-task-definition --task-definition ${BUILD_DRAFT.taskDefinitionArn}`,
+      'aws ecs register-task-definition ',
       'aws ecs register-task-definition ',
       'aws ssm put-parameter --name /tornade/dev/images/codebuild-x64 --type String --overwrite ' +
         `--value ${REPOSITORY}@sha256:${DIGESTS.codebuild}`,
@@ -146,25 +171,30 @@ describe.skipIf(missing.length > 0)('an image build', () => {
       `docker push --quiet ${pinnedTag('fargate')}`,
       `docker tag ${REPOSITORY}@sha256:${DIGESTS.codebuild} ${pinnedTag('codebuild')}`,
       `docker push --quiet ${pinnedTag('codebuild')}`,
+      `docker tag ${REPOSITORY}@sha256:${DIGESTS.builder} ${pinnedTag('builder')}`,
+      `docker push --quiet ${pinnedTag('builder')}`,
     ]
     expect(calls.map((call, index) => call.slice(0, expected[index]?.length))).toEqual(expected)
-    const {
-      taskDefinitionArn,
-      revision,
-      status,
-      requiresAttributes,
-      compatibilities,
-      registeredAt,
-      ...kept
-    } = DRAFT
-    expect(pinned).toEqual({
-      ...kept,
-      family: 'tornade-dev-x64',
-      containerDefinitions: [
-        { ...DRAFT.containerDefinitions[0], image: `${REPOSITORY}@sha256:${DIGESTS.fargate}` },
-        DRAFT.containerDefinitions[1],
-      ],
+    const kept = ({ family, volumes }: typeof DRAFT, images: Readonly<Record<string, string>>) => ({
+      family: family.replace('-draft', ''),
+      volumes,
+      containerDefinitions: BUILD_DRAFT.containerDefinitions.flatMap(container =>
+        images[container.name]
+          ? [{ ...container, image: `${REPOSITORY}@sha256:${images[container.name]}` }]
+          : [],
+      ),
+      taskRoleArn: DRAFT.taskRoleArn,
+      executionRoleArn: DRAFT.executionRoleArn,
+      networkMode: DRAFT.networkMode,
+      requiresCompatibilities: DRAFT.requiresCompatibilities,
+      runtimePlatform: DRAFT.runtimePlatform,
+      cpu: DRAFT.cpu,
+      memory: DRAFT.memory,
     })
+    expect(pinned).toEqual([
+      kept(DRAFT, { runner: DIGESTS.fargate }),
+      kept(BUILD_DRAFT as never, { runner: DIGESTS.fargate, builder: DIGESTS.builder }),
+    ])
   })
 
   it.each([
@@ -175,6 +205,9 @@ describe.skipIf(missing.length > 0)('an image build', () => {
     'curl --fail --silent --show-error --location --retry',
     'docker build --pull --target codebuild',
     'docker run',
+    `docker build --pull --tag ${REPOSITORY}:builder`,
+    'docker run --rm --network none --entrypoint /kaniko/bin/sh',
+    `docker push --quiet ${REPOSITORY}:builder`,
     `docker push --quiet ${REPOSITORY}:fargate`,
     `docker push --quiet ${REPOSITORY}:codebuild`,
     'docker image inspect',

@@ -87,6 +87,9 @@ async function project(name: string, files: Readonly<Record<string, string | nul
     'functions/shared.ts': 'export const shared = (name: string): string => `hello from ${name}`\n',
     'runner-image/Dockerfile': 'FROM scratch\n',
     'runner-image/hooks/started.sh': '#!/bin/sh\n',
+    'runner-image/tools/greet.ts': `import { hello } from './greet/hello.ts'\nconsole.log(hello)\n`,
+    'runner-image/tools/greet/hello.ts': `export const hello = 'hello'\n`,
+    'builder-image/Dockerfile': 'FROM scratch\n',
     ...files,
   }
   for (const [path, text] of Object.entries(all)) {
@@ -122,16 +125,18 @@ const faultsOf = async (root: string): Promise<readonly string[]> => {
 }
 
 describe('a bundle', () => {
-  it('holds the function and tornade.json, and for the image builder the source of the image', async () => {
+  it('holds the function and tornade.json, and for the image builder the sources of the images, tools as bundles', async () => {
     const root = await project('whole')
     const bundles = await bundle({ root, stage: 'dev', config: CONFIG })
     expect(bundles.map(({ name }) => name)).toEqual(ENTRIES)
     const paths = async (name: string) => (await unpack(root, name)).map(({ path }) => path)
     expect(await paths('webhook')).toEqual(['functions/aws/entry/webhook.mjs', 'tornade.json'])
     expect(await paths('sweep')).toEqual([
+      'builder-image/Dockerfile',
       'functions/aws/entry/sweep.mjs',
       'runner-image/Dockerfile',
       'runner-image/hooks/started.sh',
+      'runner-image/tools/greet.mjs',
       'tornade.json',
     ])
     const settings = (await unpack(root, 'launch')).find(({ path }) => path === 'tornade.json')!
@@ -236,8 +241,14 @@ describe('a bundle', () => {
     const root = await project('imageless', {
       'runner-image/Dockerfile': null,
       'runner-image/hooks/started.sh': null,
+      'runner-image/tools/greet.ts': null,
+      'runner-image/tools/greet/hello.ts': null,
+      'builder-image/Dockerfile': null,
     })
-    expect(await faultsOf(root)).toEqual(['runner-image/: there is no such folder'])
+    expect(await faultsOf(root)).toEqual([
+      'runner-image/: there is no such folder',
+      'builder-image/: there is no such folder',
+    ])
   })
 })
 
@@ -256,9 +267,12 @@ describe('the functions of this project', () => {
 })
 
 describe('a stage', () => {
-  it.each(['dev', 'a', 'eu-west-2', 'a23456789012345', 'draft-1', 'image-x64'])('may be %s', stage => {
-    expect(stageFault(stage)).toBeNull()
-  })
+  it.each(['dev', 'a', 'eu-west-2', 'a23456789012345', 'draft-1', 'image-x64', 'build'])(
+    'may be %s',
+    stage => {
+      expect(stageFault(stage)).toBeNull()
+    },
+  )
 
   it.each(['', 'Dev', '1st', '-dev', 'dev-', 'a_b', 'a b', 'a234567890123456', '${x}', '../up'])(
     'may not be %j',
@@ -269,12 +283,14 @@ describe('a stage', () => {
 
   it.each([
     ['dev-draft', '-draft'],
+    ['dev-build', '-build'],
+    ['dev-build-x64', '-build'],
     ['dev-image', '-image'],
     ['dev-image-x64', '-image'],
     ['d-image-node', '-image'],
   ])('may not be %s, which has names that another stage has', (stage, word) => {
     expect(stageFault(stage)).toBe(
-      `the stage "${stage}": what the stage ${stage.slice(0, stage.indexOf(word))} has is called so; a stage does not end with -draft, and has no -image in it`,
+      `the stage "${stage}": what the stage ${stage.slice(0, stage.indexOf(word))} has is called so; a stage does not end with -draft, and has no -build and no -image in it`,
     )
   })
 })

@@ -184,6 +184,8 @@ describe('launch', () => {
   it('starts the families that the image builder fills, on its own cluster', async () => {
     expect(await start('tornade-dev-x64:7')).toBe(true)
     expect(await start('tornade-dev-arm64:1')).toBe(true)
+    expect(await start('tornade-dev-build-arm64:1')).toBe(true)
+    expect(await start('tornade-dev-build-arm64:1', arn('ecs', 'cluster/web'))).toBe(false)
     expect(await start('tornade-dev-x64:7', arn('ecs', 'cluster/web'))).toBe(false)
   })
 
@@ -196,6 +198,8 @@ describe('launch', () => {
 
   it('starts no draft, and nothing of others', async () => {
     expect(await start('tornade-dev-draft-x64:1')).toBe(false)
+    expect(await start('tornade-dev-draft-build-x64:1')).toBe(false)
+    expect(await start('tornade-prod-build-x64:1')).toBe(false)
     expect(await start('tornade-prod-x64:1')).toBe(false)
     expect(await start('web:1')).toBe(false)
   })

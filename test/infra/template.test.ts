@@ -370,6 +370,40 @@ describe('runners', () => {
     )
   })
 
+  it.each([
+    ['BuildDraftX64', 'RunnerDraftX64', 'x64'],
+    ['BuildDraftArm64', 'RunnerDraftArm64', 'arm64'],
+  ])('have the draft %s with the image builder beside the runner', (name, plain, arch) => {
+    const definition = (of: string) =>
+      new Resolver(stack).value(stack.template.Resources[of]!.Properties) as {
+        ContainerDefinitions: Record<string, unknown>[]
+        Volumes: unknown
+      }
+    const [{ ContainerDefinitions, Volumes, ...rest }, { ContainerDefinitions: alone, ...draft }] = [
+      definition(name),
+      definition(plain),
+    ]
+    expect(rest).toEqual({ ...draft, Family: `tornade-dev-draft-build-${arch}` })
+    expect(Volumes).toEqual([{ Name: 'exchange' }])
+    const [runner, builder] = ContainerDefinitions as [Record<string, unknown>, Record<string, unknown>]
+    const MountPoints = [{ SourceVolume: 'exchange', ContainerPath: '/tornade/exchange', ReadOnly: false }]
+    expect(runner).toEqual({
+      ...alone[0],
+      DependsOn: [{ ContainerName: 'builder', Condition: 'START' }],
+      Environment: [
+        ...(alone[0]!.Environment as unknown[]),
+        { Name: 'TORNADE_EXCHANGE_FOLDER', Value: '/tornade/exchange' },
+      ],
+      MountPoints,
+    })
+    // It is told nothing: neither a ticket's table nor a policy.
+    expect(builder).toMatchObject({ Name: 'builder', Essential: false, MountPoints })
+    expect(builder).not.toHaveProperty('Environment')
+    expect(new Resolver(stack).environment('launch').TORNADE_TASK_BUILD + arch).toBe(
+      `tornade-dev-build-${arch}`,
+    )
+  })
+
   it('have a cluster with both kinds of capacity', () => {
     expect(stack.template.Resources.Cluster!.Properties).toMatchObject({
       CapacityProviders: ['FARGATE', 'FARGATE_SPOT'],
@@ -437,7 +471,7 @@ describe('runners', () => {
       ImageScanningConfiguration: { ScanOnPush: true },
     })
     const { LifecyclePolicyText } = repository.LifecyclePolicy as { LifecyclePolicyText: string }
-    expect(JSON.parse(LifecyclePolicyText).rules).toHaveLength(9)
+    expect(JSON.parse(LifecyclePolicyText).rules).toHaveLength(13)
   })
 
   it('come from images that stay while they are in use, however many are pushed after them', () => {

@@ -2,6 +2,7 @@
  * The guard, with whole processes: what a job gets that may use the role, what one finds that may not, and that no step
  * of a refused job ever runs. They need root: the job is another user, and so is what it must not read.
  */
+import { spawn } from 'node:child_process'
 import {
   chownSync,
   closeSync,
@@ -10,13 +11,13 @@ import {
   openSync,
   readFileSync,
   readSync,
-  rmdirSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { descendantsOf, listProcesses, signal } from '../../runner-image/supervisor/processes.ts'
 import {
   cleanUp,
@@ -276,30 +277,110 @@ describe.skipIf(!IS_ROOT).concurrent('the guard', { timeout: 30_000 }, () => {
     expectKilled(run, (await run.exit()).code, 'The job may not use the role deploy')
   })
 
-  it('opens the Docker socket and the exchange folder only with the verdict', async ({ onTestFinished }) => {
-    const exchange = mkdtempSync(join(tmpdir(), 'tornade-exchange-'))
-    onTestFinished(() => rmdirSync(exchange))
+  it('opens the Docker socket only with the verdict', async () => {
     const run = await supervise({
       scenario: { ...JOB, jobAfterMs: 400, step: SEARCH },
-      environment: { TORNADE_COMPUTE: 'codebuild', TORNADE_EXCHANGE_FOLDER: exchange },
+      environment: { TORNADE_COMPUTE: 'codebuild' },
       prepare: folder => writeFileSync(join(folder, 'docker.sock'), '', { mode: 0o666 }),
     })
-    const rights = (path: string) => {
-      const { uid, gid, mode } = statSync(path)
-      return [uid, gid, (mode & 0o777).toString(8)]
-    }
     const socket = join(run.folder, 'docker.sock')
     await run.until(() => run.read('listener-1'))
-    expect([rights(socket), rights(exchange)]).toEqual([
-      [0, 0, '700'],
-      [0, 0, '700'],
-    ])
+    expect(rights(socket)).toEqual([0, 0, '700'])
     await searched(run)
-    expect([rights(socket), rights(exchange)]).toEqual([
-      [0, run.uid, '660'],
-      [run.uid, run.uid, '700'],
-    ])
+    expect(rights(socket)).toEqual([0, run.uid, '660'])
     await goOn(run)
+  })
+
+  const rights = (path: string) => {
+    const { uid, gid, mode } = statSync(path)
+    return [uid, gid, (mode & 0o777).toString(8)]
+  }
+
+  describe('beside an image builder', () => {
+    const WATCH = join(import.meta.dirname, '..', '..', 'builder-image', 'watch')
+
+    /** A runner whose builder is the real watcher, or nothing. */
+    async function besideBuilder(scenario: Parameters<typeof supervise>[0], builder: string | null = WATCH) {
+      const exchange = mkdtempSync(join(tmpdir(), 'tornade-exchange-'))
+      const own = mkdtempSync(join(tmpdir(), 'tornade-kaniko-'))
+      const watcher = spawn('sh', builder ? [builder] : ['-c', ':'], {
+        env: {
+          PATH: process.env.PATH,
+          TORNADE_EXCHANGE_FOLDER: exchange,
+          TORNADE_KANIKO_FOLDER: own,
+          TORNADE_SHELL: 'sh',
+          TORNADE_INIT: '',
+          TORNADE_WATCH_SECONDS: '0.05',
+          AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: '/v2/credentials/canary-builder',
+          ECS_AGENT_URI: 'http://169.254.170.2/api/canary-builder',
+        },
+        stdio: 'ignore',
+      })
+      onTestFinished(() => {
+        watcher.kill('SIGTERM')
+        for (const folder of [exchange, own]) rmSync(folder, { recursive: true, force: true })
+      })
+      const run = await supervise({
+        ...scenario,
+        environment: { TORNADE_EXCHANGE_FOLDER: exchange, TORNADE_BUILDER_SECONDS: '2' },
+      })
+      const read = (name: string) => {
+        const path = join(exchange, name)
+        return existsSync(path) ? readFileSync(path, 'utf8').trim() : null
+      }
+      return { run, exchange, watcher, read }
+    }
+
+    it.each([
+      ['a job with a role has a builder with that role', POLICY, PUSH, 'role', true],
+      ['a job that asked for none has one without', { ...POLICY, role: null }, PUSH, 'plain', false],
+    ])('%s', async (_, policy, handed, verdict, knows) => {
+      const { run, exchange, watcher, read } = await besideBuilder({
+        policy,
+        scenario: { ...JOB, jobAfterMs: 400, handed, step: SEARCH },
+      })
+      await run.until(() => run.read('listener-1'))
+      expect(rights(exchange)).toEqual([0, 0, '700'])
+      expect([read('verdict'), existsSync(join(exchange, 'builds'))]).toEqual([null, false])
+      await searched(run)
+      expect([read('obeyed'), rights(exchange), rights(join(exchange, 'builds'))]).toEqual([
+        verdict,
+        [0, 0, '711'],
+        [run.uid, run.uid, '700'],
+      ])
+      const environment = readFileSync(`/proc/${watcher.pid}/environ`, 'utf8')
+      expect([environment.includes('RELATIVE_URI'), environment.includes('ECS_AGENT_URI')]).toEqual([
+        knows,
+        false,
+      ])
+      await goOn(run)
+    })
+
+    it.each([
+      ['whose role was refused', POLICY, { handed: { ...PUSH, GITHUB_REF: 'refs/heads/wip' } }],
+      [
+        'of a fork',
+        { ...POLICY, role: null, forks: true },
+        {
+          handed: { ...PUSH, GITHUB_EVENT_NAME: 'pull_request' },
+          payload: { pull_request: { head: { repo: { id: 666 } } } },
+        },
+      ],
+    ])('a job %s has none: it has ended before anything opened', async (_, policy, more) => {
+      const { run, exchange, watcher, read } = await besideBuilder({
+        policy,
+        scenario: { ...JOB, ...more, step: SEARCH },
+      })
+      await searched(run)
+      expect([watcher.exitCode, read('obeyed'), rights(exchange)]).toEqual([0, 'closed', [0, 0, '700']])
+      await goOn(run)
+    })
+
+    it('kills the job when the builder does not obey', async () => {
+      const { run } = await besideBuilder({ scenario: { ...JOB, step: SEARCH } }, null)
+      expectKilled(run, (await run.exit()).code, 'the image builder beside this runner does not answer')
+      expect(existsSync(join(run.folder, 'sudoers'))).toBe(false)
+    })
   })
 
   it('gives a socket to the hook that the job can neither move nor replace', async () => {

@@ -55,8 +55,9 @@ it.skipIf(!hasShellcheck)('satisfies shellcheck', async () => {
   const scripts = [
     ...readdirSync(IMAGE).map(name => join(IMAGE, name)),
     ...readdirSync(join(IMAGE, 'hooks')).map(name => join(IMAGE, 'hooks', name)),
-  ].filter(path => /\.sh$|\/(entrypoint|self-check)$/.test(path))
-  expect(scripts).toHaveLength(7)
+    ...readdirSync(join(IMAGE, '..', 'builder-image')).map(name => join(IMAGE, '..', 'builder-image', name)),
+  ].filter(path => /\.sh$|\/(entrypoint|self-check|watch)$/.test(path))
+  expect(scripts).toHaveLength(9)
   expect(await execute('shellcheck', scripts, {})).toEqual({ code: 0, output: '' })
 })
 
@@ -157,7 +158,7 @@ ${docker}
     'aws',
     `printf '%s\\n' "$*" >>"${folder}/aws.log"
 case $2 in
-  describe-task-definition) cat "${folder}/draft.json" ;;
+  describe-task-definition) cat "${folder}/$4.json" ;;
   register-task-definition) echo arn:aws:ecs:eu-west-1:1:task-definition/tornade-test-x64:8 ;;
 esac`,
   )
@@ -177,9 +178,17 @@ esac`,
       taskRoleArn: 'arn:role',
       executionRoleArn: 'arn:execution',
       volumes: [],
+      containerDefinitions: [{ name: 'runner', image: 'none', stopTimeout: 120 }],
+    }),
+  )
+  writeFileSync(
+    join(folder, 'build-draft.json'),
+    JSON.stringify({
+      family: 'tornade-test-draft-build-x64',
+      volumes: [{ name: 'exchange' }],
       containerDefinitions: [
-        { name: 'runner', image: 'none', stopTimeout: 120 },
-        { name: 'kaniko', image: 'kept' },
+        { name: 'runner', image: 'none' },
+        { name: 'builder', image: 'none' },
       ],
     }),
   )
@@ -190,8 +199,10 @@ esac`,
     REPOSITORY,
     GITHUB_API: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     GITHUB_RETRIES: '1',
-    DRAFT: 'arn:…:draft:3',
+    DRAFT: 'draft',
     FAMILY: 'tornade-test-x64',
+    BUILD_DRAFT: 'build-draft',
+    BUILD_FAMILY: 'tornade-test-build-x64',
     PARAMETER: '/tornade/test/images/codebuild-x64',
   }
   const built = await execute(join(folder, 'build.sh'), [arch], environment)
@@ -227,6 +238,10 @@ describe('the image build', () => {
       'run',
       'build',
       'run',
+      'build',
+      'run',
+      'push',
+      'image',
       'push',
       'image',
       'push',
@@ -241,8 +256,11 @@ describe('the image build', () => {
     expect(aws()).toEqual([])
 
     expect((await pin()).code).toBe(0)
-    const [described, registered, parameter] = aws()
-    expect(described).toContain('ecs describe-task-definition --task-definition arn:…:draft:3')
+    const [described, , registered, beside, parameter] = aws()
+    expect(described).toContain('ecs describe-task-definition --task-definition draft')
+    expect(beside).toContain(
+      `"containerDefinitions":[{"name":"runner","image":"${REPOSITORY}@${DIGEST}"},{"name":"builder","image":"${REPOSITORY}@${DIGEST}"}]`,
+    )
     const input = JSON.parse(
       /^ecs register-task-definition --cli-input-json (\{.*\}) --query/.exec(registered!)![1]!,
     )
@@ -254,10 +272,7 @@ describe('the image build', () => {
       taskRoleArn: 'arn:role',
       executionRoleArn: 'arn:execution',
       volumes: [],
-      containerDefinitions: [
-        { name: 'runner', image: `${REPOSITORY}@${DIGEST}`, stopTimeout: 120 },
-        { name: 'kaniko', image: 'kept' },
-      ],
+      containerDefinitions: [{ name: 'runner', image: `${REPOSITORY}@${DIGEST}`, stopTimeout: 120 }],
     })
     expect(parameter).toBe(
       `ssm put-parameter --name /tornade/test/images/codebuild-x64 --type String --overwrite --value ${REPOSITORY}@${DIGEST}`,

@@ -225,7 +225,7 @@ export async function supervise({
     },
     exit: () => exit,
     until: async what => {
-      for (const end = Date.now() + 8000; !what(); ) {
+      for (const end = Date.now() + 40_000; !what(); ) {
         if (Date.now() > end) throw new Error(`did not happen; output:\n${output}`)
         await new Promise(resolve => setTimeout(resolve, 15))
       }

@@ -7,6 +7,7 @@ import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
 import { iamRoleId, LaunchCompute, ownImages } from '../launch-compute.ts'
 import { DynamoLedger } from '../ledger.ts'
+import { imageKey } from '../provider.ts'
 import { SqsQueue } from '../queue.ts'
 import { ssmAppKey, ssmParameters } from '../secrets.ts'
 import { telemetry } from '../telemetry.ts'
@@ -22,10 +23,11 @@ const [stage, region, launchQueue, eventsQueue, ledgerTable, ticketsTable, appId
   'TORNADE_APP_ID',
   'TORNADE_APP_KEY',
 )
-const [cluster, taskX64, taskArm64, taskOfImage, subnets, securityGroup] = variables(
+const [cluster, taskX64, taskArm64, taskOfBuild, taskOfImage, subnets, securityGroup] = variables(
   'TORNADE_CLUSTER',
   'TORNADE_TASK_X64',
   'TORNADE_TASK_ARM64',
+  'TORNADE_TASK_BUILD',
   'TORNADE_TASK_IMAGE',
   'TORNADE_SUBNETS',
   'TORNADE_SECURITY_GROUP',
@@ -47,7 +49,14 @@ const own = ownImages(config.images, taskOfImage)
 const compute = new LaunchCompute(
   {
     cluster,
-    taskDefinitions: { x64: taskX64, arm64: taskArm64, ...own.families },
+    taskDefinitions: {
+      x64: taskX64,
+      arm64: taskArm64,
+      ...Object.fromEntries(
+        (['x64', 'arm64'] as const).map(arch => [imageKey(arch, null, true), taskOfBuild + arch]),
+      ),
+      ...own.families,
+    },
     container: 'runner',
     subnets: subnets.split(','),
     securityGroups: [securityGroup],

@@ -6,7 +6,6 @@ import { clean } from '../text.ts'
 import type { Problem, Spec } from '../types.ts'
 import type { Asked, Choice, Chosen, Sorted } from './chosen.ts'
 import { ELSEWHERE, meant } from './meant.ts'
-import { notBuiltProblems } from './not-built.ts'
 import { distinct, fold, isMeaningless, type Part, partsOf } from './parts.ts'
 import { DIMENSIONS, type Dimension, ROWS, type Row, type Values } from './rows.ts'
 import type { LabelRules } from './rules.ts'
@@ -34,8 +33,7 @@ export function readLabels(labels: readonly string[], rules: LabelRules): LabelR
   const preset = readPreset(own, rules)
   const asked = overlay(preset, own)
   const { spec, problems, notes } = settle(asked, rules, rules.limits)
-  const unbuilt = rules.notBuilt ? notBuiltProblems(asked.chosen, spec.compute) : []
-  const all = [...own.problems, ...preset.problems, ...problems, ...unbuilt]
+  const all = [...own.problems, ...preset.problems, ...problems]
   return all.length === 0 ? { outcome: 'spec', spec, notes } : { outcome: 'problems', problems: all, notes }
 }
 

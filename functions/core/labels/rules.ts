@@ -11,8 +11,6 @@ export interface LabelRules {
   readonly images: ReadonlyMap<string, readonly Arch[]>
   /** Longest life of a runner, and what a job without `timeout:` gets. `timeout:` may only shorten it. */
   readonly longestMinutes: number
-  /** Refuses parts that nothing can start yet (not-built.ts). */
-  readonly notBuilt?: boolean
   /** Largest job that the deployment takes; null = not checked. */
   readonly limits: {
     readonly cpu: number

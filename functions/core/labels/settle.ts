@@ -64,8 +64,16 @@ export function defaultMemory(compute: Compute, cpu: number): number {
 }
 
 function contradictionProblems(chosen: Chosen): readonly Problem[] {
-  const { compute, docker, capacity, timeout } = chosen
+  const { build, compute, docker, capacity, image, timeout } = chosen
   const problems: Problem[] = []
+  // The builder's image is pinned with the standard one, after a deployment; those of tornade.yml are pinned by it.
+  if (build !== undefined && image !== undefined && docker === undefined && compute?.value !== 'codebuild') {
+    problems.push({
+      label: image.label,
+      message: `On Fargate ${said(build)} goes with the standard image only: leave ${said(image)} out, or build on CodeBuild.`,
+      suggestion: compute === undefined ? 'codebuild' : null,
+    })
+  }
   if (docker !== undefined && compute?.value === 'fargate') {
     problems.push({
       label: compute.label,

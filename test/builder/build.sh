@@ -1,0 +1,227 @@
+#!/usr/bin/env bash
+# Builds images for real, through tornade-build, the exchange folder and the watcher, into a registry on loopback, and looks at
+# what lies there. The builder is the image of builder-image/ with the kaniko at KANIKO (a static binary), run by Docker; without
+# KANIKO the watcher runs here, and Debian's buildah stands in for kaniko: no image registry can be reached.
+#
+# Wants root and Debian's packages, which it installs. Ends with 77 where it cannot have them.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+cannot() {
+  echo "build.sh: skipped, $*"
+  exit 77
+}
+
+[[ $(id -u) = 0 ]] || cannot 'it needs root'
+command -v apt-get >/dev/null || cannot 'it needs apt-get'
+missing=()
+packages=(busybox-static docker-registry skopeo jq)
+[[ -n ${KANIKO:-} ]] && packages+=(docker.io tini) || packages+=(buildah)
+for package in "${packages[@]}"; do
+  dpkg --status "$package" >/dev/null 2>&1 || missing+=("$package")
+done
+if ((${#missing[@]} > 0)); then
+  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"; } \
+    >/dev/null 2>&1 || cannot "${missing[*]} cannot be installed"
+fi
+node=$(node --print 'process.versions.node.split(".")[0] >= 24 ? process.execPath : ""')
+[[ -n $node ]] || cannot 'it needs Node 24'
+
+work=$(mktemp --directory)
+processes=()
+clean_up() {
+  rm -f "$work/beating"
+  [[ -z ${container:-} ]] || /usr/bin/docker rm --force "$container" >/dev/null 2>&1 || :
+  for pid in "${processes[@]}"; do
+    kill "$pid" 2>/dev/null || :
+    wait "$pid" 2>/dev/null || :
+  done
+  umount "$work"/docker/exec/netns/* 2>/dev/null || :
+  rm -rf --one-file-system "$work" || :
+}
+trap clean_up EXIT
+
+# -------------------------------------------------------------------------------------------------------- two registries
+registry() { # port file, address, more of the configuration
+  cat >"$work/$1.yml" <<YML
+version: 0.1
+log: { level: error, accesslog: { disabled: true } }
+storage: { filesystem: { rootdirectory: "$work/$1" }, delete: { enabled: true } }
+http: { addr: "$2" }
+$3
+YML
+  docker-registry serve "$work/$1.yml" >"$work/$1.log" 2>&1 &
+  processes+=($!)
+}
+port=$((20000 + RANDOM % 10000))
+open=127.0.0.1:$port
+closed=127.0.0.1:$((port + 1))
+# Nobody knows the password.
+# shellcheck disable=SC2016
+printf 'nobody:$2y$05$abcdefghijklmnopqrstuuu5Bs1Xk1Q0nq7q0rB9Yb2uYx1o8e6y\n' >"$work/htpasswd"
+registry open "$open" ''
+registry closed "$closed" "auth: { htpasswd: { realm: test, path: \"$work/htpasswd\" } }"
+until curl --silent --output "$work/up" "http://$open/v2/" && curl --silent --output "$work/up" "http://$closed/v2/"; do sleep 0.1; done
+
+# ------------------------------------------------------------------------------------------------------------ the builder
+exchange=$work/exchange
+mkdir -p "$exchange/builds" "$work/own"
+echo plain >"$exchange/verdict"
+: >"$work/beating"
+( while [[ -e $work/beating ]]; do date +%s%N >"$exchange/heartbeat"; sleep 1; done ) &
+processes+=($!)
+start=$SECONDS
+if [[ -n ${KANIKO:-} ]]; then
+  mkdir -p "$work/docker" "$work/base"
+  export DOCKER_HOST=unix://$work/docker.sock DOCKER_BUILDKIT=0
+  dockerd --host "$DOCKER_HOST" --data-root "$work/docker/data" --exec-root "$work/docker/exec" --pidfile "$work/docker/pid" \
+    --iptables=false --ip6tables=false --bridge=none >"$work/dockerd.log" 2>&1 &
+  processes+=($!)
+  for _ in {1..150}; do
+    /usr/bin/docker version >/dev/null 2>&1 && break
+    kill -0 "${processes[-1]}" 2>/dev/null || { tail -5 "$work/dockerd.log"; cannot 'the Docker daemon does not start'; }
+    sleep 0.2
+  done
+  # As the debug variant of kaniko's image has it.
+  cp "$KANIKO" "$work/base/executor"
+  cp /bin/busybox "$work/base/busybox"
+  cp /usr/bin/tini-static "$work/base/tini"
+  printf 'FROM scratch\nCOPY busybox /busybox/busybox\nCOPY busybox /busybox/sh\nCOPY executor tini /kaniko/\nENV PATH=/kaniko:/busybox HOME=/root USER=root\nRUN ["/busybox/sh", "-c", "/busybox/busybox --install -s /busybox"]\n' >"$work/base/Dockerfile"
+  /usr/bin/docker build --quiet --network host --tag kaniko-base "$work/base" >/dev/null
+  /usr/bin/docker build --quiet --network host --tag builder --build-arg KANIKO=kaniko-base "$root/builder-image" >/dev/null
+  /usr/bin/docker run --rm --network none --entrypoint /kaniko/bin/sh builder /kaniko/self-check
+  container=$(/usr/bin/docker run --detach --network host --volume "$exchange:$exchange" \
+    --env TORNADE_EXCHANGE_FOLDER="$exchange" \
+    --env AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/canary builder)
+else
+  TORNADE_EXCHANGE_FOLDER=$exchange TORNADE_KANIKO_FOLDER=$work/own TORNADE_INIT='' TORNADE_SHELL='busybox sh' \
+    TORNADE_KANIKO=$root/test/builder/kaniko-by-buildah busybox sh "$root/builder-image/watch" >"$work/watch.log" 2>&1 &
+  processes+=($!)
+fi
+until [[ -e $exchange/obeyed ]]; do sleep 0.1; done
+echo "build.sh: the builder is up after $((SECONDS - start)) s"
+
+"$node" --disable-warning=ExperimentalWarning "$root/scripts/tools.ts" "$work/image"
+name=
+build() { # name of its notes, options
+  local start
+  name=$1
+  start=$(date +%s%N)
+  shift
+  TORNADE_EXCHANGE_FOLDER=$exchange "$node" "$work/image/tools/build.mjs" --metadata-file "$work/$name.json" "$@" \
+    >"$work/$name.out" 2>"$work/$name.log" && code=0 || code=$?
+  echo "build.sh: $name ended with $code after $((($(date +%s%N) - start) / 1000000)) ms"
+}
+
+fail() {
+  echo "build.sh: FAILED, $*"
+  tail -n 15 "$work/$name.log" "$work/watch.log" 2>&1 || :
+  exit 1
+}
+
+left_behind() {
+  [[ -z $(ls -A "$exchange/builds") ]]
+}
+
+# ------------------------------------------------------------------------------------------------------------ what is built
+context=$work/context
+mkdir -p "$context/kept" "$context/left"
+cp /bin/busybox "$context/busybox"
+echo kept >"$context/kept/file"
+echo left >"$context/left/file"
+ln -s /etc/passwd "$context/kept/link"
+echo left >"$context/.dockerignore"
+cat >"$context/Dockerfile" <<'DOCKERFILE'
+FROM scratch AS base
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+FROM base AS final
+ARG GREETING=none
+COPY . /app
+RUN --mount=type=secret,id=token printf '%s' "$GREETING" >/greeting && wc -c </run/secrets/token >/length
+RUN ["/bin/busybox", "rm", "/app/busybox"]
+DOCKERFILE
+greeting=$'two  words, "quotes", \'more\', $HOME, back\\slash'
+secret=canary-$RANDOM-$RANDOM-secret
+export BUILD_TOKEN=$secret
+
+build image --context "$context" --tag "$open/team/app:1" --tag "$open/team/app:2" --build-arg "GREETING=$greeting" \
+  --secret id=token,env=BUILD_TOKEN --label org.opencontainers.image.revision=abc --target final
+[[ $code = 0 ]] || fail 'the image was not built'
+digest=$(<"$work/image.out")
+for tag in 1 2; do
+  there=$(skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$open/team/app:$tag")
+  [[ $there = "$digest" ]] || fail "tag $tag is $there, not $digest"
+done
+[[ $(jq --raw-output '.digest, .images[0]' "$work/image.json") = "$digest"$'\n'"$open/team/app@$digest" ]] || fail 'the metadata are wrong'
+(($(jq .size "$work/image.json") > 100000)) || fail 'the size is missing'
+
+skopeo copy --quiet --src-tls-verify=false "docker://$open/team/app:1" "dir:$work/got"
+mkdir "$work/files"
+jq --raw-output '.layers[].digest' "$work/got/manifest.json" | cut -d : -f 2 | while read -r layer; do
+  gunzip --to-stdout "$work/got/$layer" >"$work/layer.tar"
+  ! grep --quiet --text --fixed-strings "$secret" "$work/layer.tar" || fail 'the secret is in a layer'
+  tar --extract --file "$work/layer.tar" --directory "$work/files" --exclude '.wh.*' --exclude 'dev/*'
+done
+config=$work/got/$(jq --raw-output .config.digest "$work/got/manifest.json" | cut -d : -f 2)
+! grep --quiet --fixed-strings "$secret" "$config" "$work/image.log" "$work/image.json" || fail 'the secret is in the history or the log'
+[[ $(<"$work/files/greeting") = "$greeting" ]] || fail "the build argument arrived as $(<"$work/files/greeting")"
+[[ $(<"$work/files/length") = "${#secret}" ]] || fail 'the secret did not arrive'
+[[ -e $work/files/app/kept/file && ! -e $work/files/app/left ]] || fail '.dockerignore did not hold'
+[[ -L $work/files/app/kept/link ]] || fail 'a link was followed'
+[[ $(stat --format %u "$work/files/app/kept/file") = 0 ]] || fail 'a file is not of root'
+[[ $(jq --raw-output '.config.Labels["org.opencontainers.image.revision"]' "$config") = abc ]] || fail 'the label is missing'
+left_behind || fail 'something was left behind'
+
+build cached --context "$context" --tag "$open/team/app:3" --build-arg "GREETING=$greeting" --secret id=token,env=BUILD_TOKEN \
+  --cache-repo "$open/team/cache"
+[[ $code = 0 ]] || fail 'it was not built with a cache'
+build cached-again --context "$context" --tag "$open/team/app:4" --build-arg "GREETING=$greeting" \
+  --secret id=token,env=BUILD_TOKEN --cache-repo "$open/team/cache" --cache-read-only
+[[ $code = 0 ]] || fail 'it was not built from a cache'
+echo "build.sh: cache $(jq --compact-output .cache "$work/cached.json"), then $(jq --compact-output .cache "$work/cached-again.json")"
+if [[ -n ${KANIKO:-} ]]; then
+  (($(jq .cache.hits "$work/cached-again.json") > 0)) || fail 'the cache was not used'
+  build zstd --context "$context" --tag "$open/team/app:zstd" --build-arg "GREETING=$greeting" \
+    --secret id=token,env=BUILD_TOKEN --compression zstd
+  [[ $code = 0 ]] || fail 'it was not built with zstd'
+  skopeo inspect --raw --tls-verify=false "docker://$open/team/app:zstd" | grep --quiet 'tar+zstd' || fail 'no layer is zstd'
+  # The watcher was started with the address of credentials, and nothing that is built finds it.
+  printf 'FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "sh", "-c", "cat /proc/[0-9]*/environ >/all; /bin/busybox grep -c canary /all; test $? = 1"]\n' >"$work/peek"
+  build peek --context "$context" --file "$work/peek" --tag "$open/team/app:peek"
+  [[ $code = 0 ]] || fail 'what is built finds the address of credentials'
+fi
+
+# ----------------------------------------------------------------------------------------------------------- what is not
+printf 'FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "false"]\n' >"$work/broken"
+build broken --context "$context" --file "$work/broken" --tag "$open/team/app:5"
+[[ $code = 1 && ! -s $work/broken.out ]] || fail 'a build that fails did not end with 1'
+grep --quiet 'tornade-build: failed: .' "$work/broken.log" || fail 'it does not say why'
+printf 'FROM scratch\nCOPY nothing /\n' >"$work/absent"
+build absent --context "$context" --file "$work/absent" --tag "$open/team/app:5"
+{ [[ $code = 1 ]] && grep --quiet 'tornade-build: failed: .*nothing' "$work/absent.log"; } || fail 'it does not say which file is missing'
+printf 'FROM scratch\nCOPY busybox /bin/busybox\n' >"$work/plain"
+build denied --context "$context" --file "$work/plain" --tag "$closed/team/app:1"
+{ [[ $code = 1 ]] && grep --quiet --ignore-case 'tornade-build: failed: .*\(unauthorized\|authentication\|denied\)' "$work/denied.log"; } ||
+  fail 'it does not say that it may not push'
+build none --context "$context" --file "$context/Nofile" --tag "$open/team/app:5"
+[[ $code = 2 ]] || fail 'a missing Dockerfile did not end with 2'
+
+printf 'FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "sh", "-c", "echo it sleeps; exec /bin/busybox sleep 7777"]\n' >"$work/slow"
+export TORNADE_EXCHANGE_FOLDER=$exchange
+"$node" "$work/image/tools/build.mjs" --context "$context" --file "$work/slow" --tag "$open/team/app:6" \
+  --secret id=token,env=BUILD_TOKEN >"$work/slow.out" 2>"$work/slow.log" &
+slow=$!
+until grep --quiet '^it sleeps' "$work/slow.log"; do sleep 0.1; kill -0 "$slow" || fail 'it did not begin'; done
+start=$(date +%s%N)
+kill -TERM "$slow"
+wait "$slow" && code=0 || code=$?
+took=$((($(date +%s%N) - start) / 1000000))
+[[ $code = 4 ]] || fail "a cancelled build ended with $code"
+((took < 30000)) || fail "it took $took ms to cancel"
+left_behind || fail 'the cancelled build left something behind'
+! pgrep --full --exact '/bin/busybox sleep 7777' >/dev/null || fail 'what it ran is still running'
+echo "build.sh: cancelled within $took ms"
+build after --context "$context" --tag "$open/team/app:7" --build-arg "GREETING=$greeting" --secret id=token,env=BUILD_TOKEN
+[[ $code = 0 ]] || fail 'nothing can be built after a cancelled build'
+echo "build.sh: all of it held, with ${KANIKO:-buildah}"
