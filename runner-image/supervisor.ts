@@ -160,7 +160,9 @@ class Supervisor {
 
   /** The address of the metadata stays with the keeper, and ends with it, unless it is needed here. */
   async #findSource(): Promise<Source | null> {
-    const group = cgroupSource(this.#settings.paths.cgroup)
+    const { cgroup, exchange } = this.#settings.paths
+    // An image builder beside this runner has a group of its own, and the task's memory is for both.
+    const group = exchange === null ? cgroupSource(cgroup) : null
     if (group) return group
     const address = await this.#keeper.metadata()
     return address === null ? null : metadataSource(address)

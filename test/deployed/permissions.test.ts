@@ -42,6 +42,7 @@ beforeAll(async () => {
   await served(['tornade', 'docker'])
   await served(['tornade/image:node'])
   await served(['tornade/docker/image:node'])
+  await served(['tornade/build'])
   await served(['tornade/role:deploy'])
   await served(['tornade/docker/role:deploy'])
   await refused(['tornade', 'amr64'])
