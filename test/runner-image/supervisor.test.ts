@@ -2,9 +2,10 @@
  * The supervisor as a process, from the entrypoint on: its ticket, its limits and its end. As root it runs with Docker's
  * default capabilities and the job as another user; without root it runs all the same, as one user.
  */
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { readUsage } from '../../functions/core/usage.ts'
 import { startFakeAws } from './fake-aws.ts'
 import {
@@ -263,10 +264,20 @@ describe.concurrent('at the end of its job the supervisor says what was used', {
     expect(run.aws.calls).not.toContain('stats')
   })
 
-  it('from the metadata of its task, where it has no control group to read', async () => {
+  it.each([
+    ['it has no control group to read', false],
+    ['an image builder stands beside it, whose memory is the task’s too', true],
+  ])('from the metadata of its task, where %s', async (_, beside) => {
+    // A builder that obeys at once.
+    const exchange = mkdtempSync(join(tmpdir(), 'tornade-exchange-'))
+    writeFileSync(join(exchange, 'obeyed'), 'role')
+    onTestFinished(() => rmSync(exchange, { recursive: true, force: true }))
     const run = await supervise({
       scenario: { ...JOB, step: WAITING_STEP },
-      environment: { ...MEASURED, TORNADE_CGROUP_FOLDER: '/nonexistent' },
+      environment: {
+        ...MEASURED,
+        ...(beside ? { TORNADE_EXCHANGE_FOLDER: exchange } : { TORNADE_CGROUP_FOLDER: '/nonexistent' }),
+      },
     })
     await run.until(() => run.read('running') && run.aws.calls.includes('stats'))
     run.aws.used = { cpuSeconds: 103, memoryMiB: 256 }
