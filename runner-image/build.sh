@@ -44,6 +44,8 @@ if [[ -n $noted && $noted != "$sha256" ]]; then
   exit 1
 fi
 echo "build.sh: actions/runner $version, $arch, sha256 $sha256"
+# For the dashboard: jobs stop some time after the release that follows.
+jq --raw-output '"\(.tag_name | ltrimstr("v")) \(.published_at // "")"' <<<"$release" >"$here/release"
 
 # Tags are immutable, so each build has its own; they are for people, everything else goes by digest.
 stamp=$version-$(date --utc +%Y%m%d%H%M%S)

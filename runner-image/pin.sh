@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Brings what build.sh has built, tested and pushed into use: the digest for Fargate as the next revision of the task
 # definition FAMILY, made from DRAFT, and with that of the image builder as that of BUILD_FAMILY, made from BUILD_DRAFT; the
-# digest for CodeBuild as the parameter PARAMETER. Then all are tagged as in use.
+# digest for CodeBuild as the parameter PARAMETER, the release of the runner program as RUNNER_PARAMETER. Then all are tagged as
+# in use.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-: "${DRAFT:?}" "${FAMILY:?}" "${BUILD_DRAFT:?}" "${BUILD_FAMILY:?}" "${PARAMETER:?}"
+: "${DRAFT:?}" "${FAMILY:?}" "${BUILD_DRAFT:?}" "${BUILD_FAMILY:?}" "${PARAMETER:?}" "${RUNNER_PARAMETER:?}"
 
 fargate=$(<"$here/fargate.digest")
 codebuild=$(<"$here/codebuild.digest")
@@ -36,6 +37,7 @@ for input in "$definition" "$build_definition"; do
 done
 aws ssm put-parameter --name "$PARAMETER" --type String --overwrite --value "$codebuild" >/dev/null
 echo "pin.sh: $PARAMETER is $codebuild"
+aws ssm put-parameter --name "$RUNNER_PARAMETER" --type String --overwrite --value "$(<"$here/release")" >/dev/null
 
 # A name that the lifecycle of the repository keeps; the push adds nothing but that.
 for target in fargate codebuild builder; do

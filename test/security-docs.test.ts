@@ -69,7 +69,8 @@ const SHOWN_BY: Readonly<Record<string, readonly string[]>> = {
   ],
   'take credentials before the verdict, or after a refusal': [
     'releases the credentials to a job that may use the role, and to nothing else',
-    'opens the Docker socket and the exchange folder only with the verdict',
+    'opens the Docker socket only with the verdict',
+    'a job with a role has a builder with that role',
   ],
   "trick the hook (its socket, environment, a debugger's port, a second worker)": [
     'gives a socket to the hook that the job can neither move nor replace',

@@ -114,6 +114,26 @@ export function ssmDashboardSecrets(
   return () => cached.get()
 }
 
+/**
+ * The release of the runner program in the images in use, as their builder wrote it down: of two architectures the older one,
+ * which GitHub gives up first. null before the first image.
+ */
+export function ssmRunnerVersion(
+  names: readonly string[],
+  read: ReadParameters = ssmParameters(),
+  clock: Clock = Date,
+): () => Promise<{ readonly version: string; readonly releasedAt: number } | null> {
+  const cached = new Cached(clock, async () => {
+    const releases = [...(await read(names)).values()].flatMap(value => {
+      const [version = '', published = ''] = line(value).split(' ')
+      const releasedAt = Date.parse(published)
+      return /^\d+\.\d+\.\d+$/.test(version) && !Number.isNaN(releasedAt) ? [{ version, releasedAt }] : []
+    })
+    return releases.sort((a, b) => a.releasedAt - b.releasedAt)[0] ?? null
+  })
+  return () => cached.get()
+}
+
 /** Address of the channel that operators are told things in; undefined while there is none. */
 export function ssmSlackWebhook(
   name: string,

@@ -9,6 +9,7 @@ import {
   ssmChatSecrets,
   ssmDashboardSecrets,
   ssmParameters,
+  ssmRunnerVersion,
 } from '../../functions/aws/secrets.ts'
 import type { FaultName } from './wire/faults.ts'
 import { WIRE_CREDENTIALS, Wire } from './wire/server.ts'
@@ -165,6 +166,21 @@ describe('what Slack signs with', () => {
   it('is nothing where there is none, or one that could be guessed', async () => {
     expect(await of({})).toEqual([])
     expect(await of({ '/s': '\n', '/p': 'short' })).toEqual([])
+  })
+})
+
+describe('the release of the runner program in the images', () => {
+  const of = (values: Record<string, string>) =>
+    ssmRunnerVersion(['/x64', '/arm64'], async () => new Map(Object.entries(values)))()
+
+  it('is the older one of two architectures, which GitHub gives up first', async () => {
+    const values = { '/x64': '2.340.1 2026-11-10T08:30:00Z\n', '/arm64': '2.339.0 2026-10-20T08:30:00Z' }
+    expect(await of(values)).toEqual({ version: '2.339.0', releasedAt: Date.UTC(2026, 9, 20, 8, 30) })
+  })
+
+  it('is not known before the first image, and of what nobody can read', async () => {
+    expect(await of({})).toBeNull()
+    expect(await of({ '/x64': '2.340.1 ', '/arm64': 'null null' })).toBeNull()
   })
 })
 

@@ -232,7 +232,7 @@ async function visited(): Promise<void> {
   world.web.visitor = { id: 583231, login: 'ada', memberships: [] }
   const browser = new Browser(world, world.visit)
   expect((await browser.open(`${ORIGIN}/signin/github?next=/nothing`)).status).toBe(404)
-  for (const path of ['/api/jobs?state=completed&limit=1', '/api/runners?limit=1', '/api/health'])
+  for (const path of ['/api/jobs?state=completed&limit=1', '/api/runners?limit=1', '/api/health', '/health'])
     expect((await browser.open(ORIGIN + path)).status).toBe(200)
 }
 

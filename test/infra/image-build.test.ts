@@ -56,6 +56,7 @@ const BUILD_DRAFT = {
 
 const RELEASE = {
   tag_name: 'v2.336.0',
+  published_at: '2026-10-20T08:30:00Z',
   body: '',
   assets: [{ name: 'actions-runner-linux-x64-2.336.0.tar.gz', digest: `sha256:${'c'.repeat(64)}` }],
 }
@@ -110,6 +111,7 @@ case "$line" in "$FAILING"*) exit 1 ;; esac
     BUILD_DRAFT: BUILD_DRAFT.taskDefinitionArn,
     BUILD_FAMILY: 'tornade-dev-build-x64',
     PARAMETER: '/tornade/dev/images/codebuild-x64',
+    RUNNER_PARAMETER: '/tornade/dev/images/runner-x64',
   })
   const calls = (await readFile(join(root, 'log'), 'utf8'))
     .replaceAll(/\d{14}/g, 'TIME')
@@ -166,6 +168,8 @@ describe.skipIf(missing.length > 0)('an image build', () => {
       'aws ecs register-task-definition ',
       'aws ssm put-parameter --name /tornade/dev/images/codebuild-x64 --type String --overwrite ' +
         `--value ${REPOSITORY}@sha256:${DIGESTS.codebuild}`,
+      'aws ssm put-parameter --name /tornade/dev/images/runner-x64 --type String --overwrite ' +
+        '--value 2.336.0 2026-10-20T08:30:00Z',
       // So that no later push makes the repository forget them.
       `docker tag ${REPOSITORY}@sha256:${DIGESTS.fargate} ${pinnedTag('fargate')}`,
       `docker push --quiet ${pinnedTag('fargate')}`,

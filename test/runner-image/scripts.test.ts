@@ -204,6 +204,7 @@ esac`,
     BUILD_DRAFT: 'build-draft',
     BUILD_FAMILY: 'tornade-test-build-x64',
     PARAMETER: '/tornade/test/images/codebuild-x64',
+    RUNNER_PARAMETER: '/tornade/test/images/runner-x64',
   }
   const built = await execute(join(folder, 'build.sh'), [arch], environment)
   server.close()
@@ -225,6 +226,7 @@ const asset = (arch: string, digest: string | null = `sha256:${SHA}`) => ({
 })
 const RELEASE = {
   tag_name: 'v2.340.1',
+  published_at: '2026-11-10T08:30:00Z',
   assets: [asset('arm64', `sha256:${'b'.repeat(64)}`), asset('x64')],
   body: 'Notes',
 }
@@ -256,7 +258,7 @@ describe('the image build', () => {
     expect(aws()).toEqual([])
 
     expect((await pin()).code).toBe(0)
-    const [described, , registered, beside, parameter] = aws()
+    const [described, , registered, beside, parameter, runner] = aws()
     expect(described).toContain('ecs describe-task-definition --task-definition draft')
     expect(beside).toContain(
       `"containerDefinitions":[{"name":"runner","image":"${REPOSITORY}@${DIGEST}"},{"name":"builder","image":"${REPOSITORY}@${DIGEST}"}]`,
@@ -276,6 +278,9 @@ describe('the image build', () => {
     })
     expect(parameter).toBe(
       `ssm put-parameter --name /tornade/test/images/codebuild-x64 --type String --overwrite --value ${REPOSITORY}@${DIGEST}`,
+    )
+    expect(runner).toBe(
+      'ssm put-parameter --name /tornade/test/images/runner-x64 --type String --overwrite --value 2.340.1 2026-11-10T08:30:00Z',
     )
   })
 

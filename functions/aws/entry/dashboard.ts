@@ -7,7 +7,7 @@ import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
 import { DynamoLedger } from '../ledger.ts'
 import { SqsQueue } from '../queue.ts'
-import { ssmDashboardSecrets } from '../secrets.ts'
+import { ssmDashboardSecrets, ssmRunnerVersion } from '../secrets.ts'
 import { telemetry } from '../telemetry.ts'
 
 const [stage, region, launch, events, ledgerTable] = variables(
@@ -17,7 +17,12 @@ const [stage, region, launch, events, ledgerTable] = variables(
   'TORNADE_EVENTS_DEAD_LETTERS_URL',
   'TORNADE_LEDGER_TABLE',
 )
-const [runnerLogs, buildLogs] = variables('TORNADE_RUNNER_LOGS', 'TORNADE_BUILD_LOGS')
+const [runnerLogs, buildLogs, runnerX64, runnerArm64] = variables(
+  'TORNADE_RUNNER_LOGS',
+  'TORNADE_BUILD_LOGS',
+  'TORNADE_RUNNER_X64',
+  'TORNADE_RUNNER_ARM64',
+)
 const [clientId, clientSecret, sessionKey, sessionKeyPrevious, tokens] = variables(
   'TORNADE_CLIENT_ID',
   'TORNADE_CLIENT_SECRET',
@@ -35,8 +40,7 @@ const { log, flushing } = telemetry('dashboard', stage)
 const given = new SqsQueue({ urls: { launch, events }, region })
 const stats = {
   deadLetters: async () => (await given.depth('launch')) + (await given.depth('events')),
-  // No place that this function may read says which version the image in use has.
-  runnerVersion: async () => null,
+  runnerVersion: ssmRunnerVersion([runnerX64, runnerArm64]),
 }
 const pages = dashboard(
   { clock, log, stats, ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }) },
