@@ -70,7 +70,8 @@ const SHOWN_BY: Readonly<Record<string, readonly string[]>> = {
   'take credentials before the verdict, or after a refusal': [
     'releases the credentials to a job that may use the role, and to nothing else',
     'opens the Docker socket only with the verdict',
-    'a job with a role has a builder with that role',
+    'a job %s has none: it has ended before anything opened',
+    'kills the job when the builder does not obey',
   ],
   "trick the hook (its socket, environment, a debugger's port, a second worker)": [
     'gives a socket to the hook that the job can neither move nor replace',

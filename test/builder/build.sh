@@ -209,6 +209,7 @@ build none --context "$context" --file "$context/Nofile" --tag "$open/team/app:5
 
 printf 'FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "sh", "-c", "echo it sleeps; exec /bin/busybox sleep 7777"]\n' >"$work/slow"
 export TORNADE_EXCHANGE_FOLDER=$exchange
+: >"$work/slow.log"
 "$node" "$work/image/tools/build.mjs" --context "$context" --file "$work/slow" --tag "$open/team/app:6" \
   --secret id=token,env=BUILD_TOKEN >"$work/slow.out" 2>"$work/slow.log" &
 slow=$!
