@@ -33,7 +33,7 @@ const SEEDS = Array.from({ length: 8 }, (_, index) => index + 1)
 const PAST = [4, 13, 33, 36, 85, 87, 371, 375, 842]
 
 /** One whose first choice has five faults, of which one does not strike. */
-const FEW = 11
+const FEW = 2
 
 const play = (seed: number, options: SoakOptions = {}) => soak(seed, { wiring: WIRING, ...options })
 
@@ -116,7 +116,7 @@ describe('a fault', () => {
 
   it('is among those of several seeds that are always played', () => {
     const always = [
-      ...Array.from({ length: 40 }, (_, index) => planOf(index + 1)),
+      ...Array.from({ length: 50 }, (_, index) => planOf(index + 1)),
       ...PAST_SEEDS.map(seed => planOf(seed, { except: LATER_FAULTS, minutes: PAST_MINUTES })),
     ]
     for (const name of FAULTS.keys()) {
@@ -243,7 +243,7 @@ describe('what outlives its runner', () => {
 
   it('is seen although it is gone when the world ends', async () => {
     const promises = new Set<PromiseName>()
-    for (const seed of SEEDS.slice(0, 4)) {
+    for (const seed of SEEDS) {
       wanted.clear()
       expect(await play(seed, { faults: ['hung-runner', 'host-dies'] })).toMatchObject({ broken: [] })
       const { broken } = await play(seed, { faults: ['hung-runner', 'host-dies'], variant: slow })
