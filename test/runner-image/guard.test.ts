@@ -121,7 +121,7 @@ function expectKilled(run: Supervised, code: number | null, reason: string): voi
   expect(textOf(run, 'job-log')).not.toContain('add-mask')
 }
 
-describe.skipIf(!IS_ROOT).concurrent('the guard', { timeout: 30_000 }, () => {
+describe.skipIf(!IS_ROOT).concurrent('the guard', { timeout: 120_000 }, () => {
   it('releases the credentials to a job that may use the role, and to nothing else', async () => {
     const run = await supervise({ scenario: { ...JOB, step: SEARCH } })
     await searched(run)

@@ -38,7 +38,7 @@ interface ListenerStart {
   environment: Record<string, string>
 }
 
-describe.concurrent('the supervisor', { timeout: 30_000 }, () => {
+describe.concurrent('the supervisor', { timeout: 120_000 }, () => {
   it('takes its ticket, runs the listener with it, and goes when no job comes', async () => {
     const run = await supervise({
       environment: { TORNADE_IDLE_SECONDS: '0.6', CUSTOM: 'of the image', ...OF_BUILD },
@@ -243,7 +243,7 @@ const usageLines = (run: Supervised) =>
     .split('\n')
     .filter(line => line.includes('"usage"'))
 
-describe.concurrent('at the end of its job the supervisor says what was used', { timeout: 30_000 }, () => {
+describe.concurrent('at the end of its job the supervisor says what was used', { timeout: 120_000 }, () => {
   it('from its control group, in one line that can be read, of the job alone', async () => {
     const run = await supervise({ scenario: { ...JOB, step: WAITING_STEP }, environment: MEASURED })
     await run.until(() => run.read('running'))
