@@ -36,15 +36,17 @@ export async function refuse(
   let news = false
   await update(ledger.jobs, request.key, current => {
     const job = current ?? newJob(request)
-    news = !job.refused
-    return job.refused
-      ? job
-      : {
+    // That it was cancelled is our own doing; anything else that ended it meanwhile stands.
+    const ended = job.completed !== null && job.completed.conclusion !== 'cancelled'
+    news = !job.refused && job.started === null && !ended
+    return news
+      ? {
           ...job,
           refused: { at: clock.now(), code, problems },
           deferred: null,
           queuedAt: job.queuedAt ?? request.createdAt,
         }
+      : current
   })
   if (!news) return
   metrics.count('JobsRefused')

@@ -305,8 +305,9 @@ export class Promises {
       const tasks = compute.tasksOf(runner)
       if (tasks.length > 0 && tasks.every(({ stoppedAt }) => stoppedAt !== null)) continue
       const item = await ledger.runners.get(runner)
-      // Another job has it by now.
-      if (item && item.for !== null && item.for !== key) continue
+      // Another job has it by now, or ran on it: what GitHub keeps under a name of it whose JIT config was lost serves nobody.
+      const has = item?.job?.key ?? item?.for ?? key
+      if (has !== key) continue
       same.add(runner)
     }
     if (same.size > 1) this.#break('one-runner', `job ${key} has the live runners ${[...same].join(', ')}`)

@@ -1,9 +1,12 @@
 /** A job that cannot be served is told so once, whatever comes twice, late, at once, or only half. */
 import { describe, expect, it } from 'vitest'
-import { jobState } from '../functions/core/lifecycle.ts'
+import { applyToJob, jobState } from '../functions/core/lifecycle.ts'
 import type { Ports } from '../functions/ports.ts'
 import { refuse } from '../functions/refuse.ts'
+import { update } from '../functions/update.ts'
 import type { DoubleJob } from '../local/github.ts'
+import { ACME_APP } from '../local/payloads.ts'
+import { request } from './support/facts.ts'
 import {
   generator,
   guarded,
@@ -225,6 +228,46 @@ describe('a job that runs, of which the news is late', () => {
     expect(s.world.github.checks).toEqual([])
     expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
     expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a job that ends while it is being refused', () => {
+  const ENDS = [
+    ['failure', 'completed'],
+    ['success', 'completed'],
+    ['cancelled', 'refused'],
+  ] as const
+
+  it.each(ENDS)('as %s is known as %s', async (conclusion, state) => {
+    let ports!: Ports
+    const s = await stack({
+      deliver: async () => {},
+      wrapPorts: (given, name) => {
+        if (name === 'launch') ports = given
+        return given
+      },
+    })
+    s.world.github.queue(job(1))
+    const asked = request({ key: '1-1', jobId: 1, runId: 900_001, repository: ACME_APP })
+    const at = START + MINUTE
+    const event = {
+      kind: 'completed',
+      at,
+      conclusion,
+      startedAt: null,
+      runner: null,
+      request: asked,
+    } as const
+    const meanwhile = proxy(ports.github, {
+      reportRefusal: async (...call) => {
+        await update(s.world.ledger.jobs, asked.key, known => applyToJob(known, event))
+        return ports.github.reportRefusal(...call)
+      },
+    })
+    const problem = { label: '5cpu', message: 'No.', suggestion: null }
+    await refuse({ ...ports, github: meanwhile }, s.config, asked, 'fork', [problem])
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe(state)
+    expect(s.world.metrics.get('JobsRefused') ?? 0).toBe(state === 'refused' ? 1 : 0)
   })
 })
 
