@@ -48,7 +48,7 @@ import { refillGate } from './refill.ts'
 import { deregister } from './registration.ts'
 import { askForRerun, noteLoss } from './rerun.ts'
 import { stopRunner } from './stop.ts'
-import { changeGate, update } from './update.ts'
+import { changeGate, update, updateFrom } from './update.ts'
 
 interface Freed {
   readonly runner: Runner
@@ -352,7 +352,7 @@ export function lifecycle(
     const paid = take(before)
     if (paid.stoppedAt !== null && paid.job) await charge(paid)
     await spendMore(before, paid)
-    const runner = (await update(ledger.runners, event.runner, take))!
+    const runner = (await updateFrom(before, ledger.runners, event.runner, take))!
     if (runner.job && runner.stop && isReclaim(runner.stop))
       await noteLoss(ports, config, runner.job.key, runner)
     if (runner.stoppedAt === null) return armHeld(runner)

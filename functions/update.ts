@@ -25,7 +25,17 @@ export async function create<T extends { readonly version: number }>(
   key: string,
   change: (current: T | undefined) => T | undefined,
 ): Promise<T | undefined> {
-  return attempt(undefined, change, item => store.put(item), key)
+  return updateFrom(undefined, store, key, change)
+}
+
+/** Like `update`, for an item that was read a moment ago, and is `known` since. */
+export async function updateFrom<T extends { readonly version: number }>(
+  known: T | undefined,
+  store: Store<T>,
+  key: string,
+  change: (current: T | undefined) => T | undefined,
+): Promise<T | undefined> {
+  return attempt(known, change, item => store.put(item), key)
 }
 
 /** Changes the gate; `decide` returns the new gate with whatever else it found out. */
