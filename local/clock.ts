@@ -166,15 +166,15 @@ const TURNS_BETWEEN = 1000
 
 /**
  * Drains all microtasks and mostly no more, which takes a fraction of the time: for worlds in which nothing but promises
- * is waited for. Node takes the next tick only when no microtask is left, the ones that these made included. Now and then
- * the event loop turns all the same, or what native objects leave behind would never be freed.
- * https://nodejs.org/api/process.html#when-to-use-queuemicrotask-vs-processnexttick
+ * is waited for. Node takes the next tick only when no microtask is left, the ones that these made included; `run` is in
+ * one whenever it has fired something. Now and then the event loop turns all the same, or what native objects leave
+ * behind would never be freed. https://nodejs.org/api/process.html#when-to-use-queuemicrotask-vs-processnexttick
  */
 export function mostlyMicrotasks(): () => Promise<void> {
   let turns = 0
   return () => {
     if (++turns % TURNS_BETWEEN === 0) return eventLoopTurn()
-    return new Promise(resolve => queueMicrotask(() => process.nextTick(resolve)))
+    return new Promise(resolve => process.nextTick(resolve))
   }
 }
 

@@ -164,6 +164,9 @@ function startedOnCodeBuild(wanted: Spec, chosen: Chosen): Settled {
   return { spec: wanted, problems, notes: [] }
 }
 
+const MEMORIES = upTo(MOST_GIB)
+const DISKS = upTo(DISK.mostGiB).slice(DISK.leastGiB - 1)
+
 /** Over a limit of the deployment: the operator's decision, so the message names the setting. */
 function limitProblems(
   spec: Spec,
@@ -182,11 +185,11 @@ function limitProblems(
   // Memory that nobody asked for only follows the cpu, of which enough is said.
   const follows = chosen.memory === undefined && (cpu.length > 0 || unsure.has('cpu'))
   const stepped = spec.compute === 'fargate' && !unsure.has('cpu')
-  const memory = stepped ? (fargateMemory(spec.cpu) ?? []) : upTo(MOST_GIB)
+  const memory = stepped ? (fargateMemory(spec.cpu) ?? []) : MEMORIES
   return [
     ...cpu,
     ...(follows ? [] : over('memory', spec.memoryGiB, limits.memoryGiB, 'GiB of memory', memory)),
-    ...over('disk', spec.diskGiB, limits.diskGiB, 'GiB of disk', upTo(DISK.mostGiB).slice(DISK.leastGiB - 1)),
+    ...over('disk', spec.diskGiB, limits.diskGiB, 'GiB of disk', DISKS),
   ]
 }
 
