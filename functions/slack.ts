@@ -32,12 +32,12 @@ import {
   logsText,
   NOT_ALLOWED,
   NOT_SET_UP,
-  type RunnerLogs,
   refusedText,
   statusText,
 } from './core/chat-answers.ts'
 import type { ErrorCode } from './core/errors.ts'
 import { jobState, needsRunner, runnerState } from './core/lifecycle.ts'
+import { gitHubSite, type LogGroups } from './core/links.ts'
 import type { Job } from './core/types.ts'
 import { ranOn } from './core/views.ts'
 import type { HttpRequest, HttpResponse } from './lambda.ts'
@@ -76,11 +76,11 @@ interface Form {
 export function slack(
   ports: SlackPorts,
   config: Pick<Config, 'slack' | 'spend' | 'github'>,
-  logs: RunnerLogs | null,
+  logs: LogGroups | null,
 ): (request: HttpRequest) => Promise<HttpResponse> {
   const { clock, ledger, log, queue, secrets, stats } = ports
   const policy = config.slack?.commands ?? null
-  const server = serverOf(config.github.url)
+  const server = gitHubSite(config.github.url)
 
   return async ({ method, headers, body }) => {
     if (method !== 'POST') return { status: 405, headers: { allow: 'POST' }, body: { error: 'use POST' } }
@@ -254,9 +254,4 @@ function readForm(fields: URLSearchParams): Form | null {
   if (team === null || user === null || channel === null || command === null) return null
   if (!isResponseUrl(responseUrl)) return null
   return { sender: { team, user, channel }, command, text: fields.get('text') ?? '', responseUrl }
-}
-
-/** Where people look at what the API at `url` has. */
-function serverOf(url: string | null): string {
-  return url === null ? 'https://github.com' : url.replace(/\/api\/v3$/, '').replace('://api.', '://')
 }

@@ -19,7 +19,7 @@ import {
 import { signOutForm, viewerOf } from '../functions/dashboard/access/viewer.ts'
 import { nonceOf, secured } from '../functions/dashboard/headers.ts'
 import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
-import { createSignIn, siteOf } from '../functions/github/sign-in.ts'
+import { createSignIn } from '../functions/github/sign-in.ts'
 import type { DashboardSecrets, Fields } from '../functions/ports.ts'
 import { LocalLedger } from '../local/ledger.ts'
 import { startServer } from './github/harness.ts'
@@ -490,17 +490,6 @@ describe('where GitHub fails', () => {
     web.fail({ error: 'redirect_uri_mismatch' })
     await signIn()
     expect(logged.at(-1)!.fields!.error).toContain('redirect_uri_mismatch')
-  })
-})
-
-describe('the site of an API', () => {
-  it.each([
-    ['https://api.github.com', 'https://github.com'],
-    ['https://github.acme.com/api/v3', 'https://github.acme.com'],
-    ['https://github.acme.com:8443/api/v3/', 'https://github.acme.com:8443'],
-    ['https://api.acme.ghe.com', 'https://acme.ghe.com'],
-  ])('%s is %s', (api, expected) => {
-    expect(siteOf(api)).toBe(expected)
   })
 })
 

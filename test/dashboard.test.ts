@@ -4,7 +4,7 @@ import { applyJobToRunner, newJob, newRunner, priced, withCost } from '../functi
 import { priceAge } from '../functions/core/prices.ts'
 import { clean } from '../functions/core/text.ts'
 import type { Job, JobRequest, Runner } from '../functions/core/types.ts'
-import { duration, githubUrl, money } from '../functions/dashboard/format.ts'
+import { duration, money } from '../functions/dashboard/format.ts'
 import { type DashboardOptions, type DashboardPorts, dashboard } from '../functions/dashboard.ts'
 import type { Fields } from '../functions/ports.ts'
 import { LocalLedger } from '../local/ledger.ts'
@@ -978,12 +978,4 @@ describe('format', () => {
     [86_400 * 3 + 3600, '3 d 1 h'],
     [-5, '0 s'],
   ])('duration(%d)', (seconds, text) => expect(duration(seconds)).toBe(text))
-
-  it.each([
-    ['acme/app', 'https://github.com/acme/app'],
-    ['//evil.example', 'https://github.com/evil.example'],
-    ['../x', 'https://github.com/x'],
-    ['a/b?c#d', 'https://github.com/a/b%3Fc%23d'],
-    ['', 'https://github.com'],
-  ])('githubUrl(%s)', (repository, url) => expect(githubUrl('https://github.com', repository)).toBe(url))
 })

@@ -4,12 +4,12 @@ import type { AuditAction, AuditEntry } from './audit.ts'
 import type { ChatPolicy, Sender } from './chat.ts'
 import { slack } from './escape.ts'
 import { jobState } from './lifecycle.ts'
+import { jobUrl, type LogGroups, logStreamUrl } from './links.ts'
 import type { Report } from './reports.ts'
 import { basisOf, type Sums, wholeOf } from './rollups.ts'
+import { NAME_LIMIT } from './text.ts'
 import type { DeferReason, Job, Runner } from './types.ts'
 
-/** A repository has 140 characters at most. */
-const LONGEST_NAME = 140
 const LONGEST_SENTENCE = 600
 const TOP_REASONS = 3
 const DEAREST = 5
@@ -75,7 +75,7 @@ export function jobsText(jobs: readonly Job[], server: string): string {
       const { name, workflow, repository } = request
       const what = [workflow, name].filter(text => text !== null).map(text => slack(text))
       const ended = state === 'completed' ? `completed: ${slack(completed!.conclusion)}` : state
-      return `${jobLink(job, server, key)} ${slack(repository.name, LONGEST_NAME)} · ${what.join(' / ')} · ${ended}`
+      return `${jobLink(job, server, key)} ${slack(repository.name, NAME_LIMIT)} · ${what.join(' / ')} · ${ended}`
     }),
   )
 }
@@ -85,49 +85,25 @@ export function costsText(month: Report, today: Report): string {
   return lines([
     `Today (UTC): ${money(today.sums)} for ${plural(today.sums.jobs, 'job')}`,
     `This month: ${money(month.sums)} for ${plural(month.sums.jobs, 'job')}`,
-    ...dearest.map(({ repository, sums }) => `• ${slack(repository, LONGEST_NAME)}: ${money(sums)}`),
+    ...dearest.map(({ repository, sums }) => `• ${slack(repository, NAME_LIMIT)}: ${money(sums)}`),
     month.computedAt === null ? 'Nothing was added up yet.' : null,
   ])
-}
-
-/** Where CloudWatch has what runners print. */
-export interface RunnerLogs {
-  readonly region: string
-  /** Names of log groups. */
-  readonly tasks: string
-  readonly builds: string
 }
 
 /** @param logs null where there are none, as on a laptop */
 export function logsText(
   job: Job,
   runner: Runner | undefined,
-  logs: RunnerLogs | null,
+  logs: LogGroups | null,
   server: string,
 ): string {
-  const stream = logs && runner ? streamOf(runner, logs) : null
+  const stream = logs && runner ? logStreamUrl(runner, logs) : null
   return lines([
     `${jobLink(job, server, `Job ${job.key} at GitHub`)}: the log of its steps`,
     stream === null
       ? 'No runner of it has a log.'
       : `<${stream}|${slack(runner!.name)} in CloudWatch>: what its runner says of itself`,
   ])
-}
-
-function streamOf({ providerId }: Runner, { region, tasks, builds }: RunnerLogs): string | null {
-  if (providerId === null) return null
-  const build = /^[\w-]+:([0-9a-f-]{36})$/.exec(providerId)?.[1]
-  const task = /\/([0-9a-f]{32})$/.exec(providerId)?.[1]
-  if (build === undefined && task === undefined) return null
-  const [group, stream] = build === undefined ? [tasks, `runner/runner/${task}`] : [builds, build]
-  const domain = region.startsWith('cn-') ? 'console.amazonaws.cn' : 'console.aws.amazon.com'
-  const place = `log-groups/log-group/${consoleName(group)}/log-events/${consoleName(stream)}`
-  return `https://${region}.${domain}/cloudwatch/home?region=${region}#logsV2:${place}`
-}
-
-/** The console encodes a part of its address twice, with $ for %. */
-function consoleName(name: string): string {
-  return encodeURIComponent(encodeURIComponent(name)).replaceAll('%', '$')
 }
 
 /** What is put on the queue, for everybody in the channel. */
@@ -159,10 +135,8 @@ export function actionWords(action: AuditAction): string {
   return `deploy ${slack(action.app)} from ${slack(action.branch, 244)}`
 }
 
-function jobLink({ request }: Job, server: string, words: string): string {
-  const { repository, runId, jobId } = request
-  const path = repository.name.split('/').map(encodeURIComponent).join('/')
-  return `<${server}/${path}/actions/runs/${runId}/job/${jobId}|${words}>`
+function jobLink(job: Job, server: string, words: string): string {
+  return `<${jobUrl(server, job)}|${words}>`
 }
 
 /** Marked where it rests on an estimate, or where a price is missing. */

@@ -7,7 +7,7 @@
  */
 import { readySince } from './lifecycle.ts'
 import { isReclaim } from './stops.ts'
-import { clean } from './text.ts'
+import { clean, NAME_LIMIT } from './text.ts'
 import type { Arch, Job, PriceBasis, Runner, RunnerCost, RunnerShape, Spec } from './types.ts'
 
 export type ComputeKind = 'fargate' | 'fargate-spot' | 'codebuild'
@@ -286,8 +286,6 @@ export interface HourItems {
   readonly unserved: readonly Job[]
 }
 
-/** Names are cleaned here once, so that a roll-up has a size that can be told. */
-const NAME_LIMIT = 140
 const SAMPLES = 20
 
 export function spendOfHour(period: string, at: number, items: HourItems): SpendRollup {

@@ -2,6 +2,8 @@
 
 /** Longest author-controlled text that is kept. */
 export const TEXT_LIMIT = 100
+/** Longest name of a repository, with its owner's. */
+export const NAME_LIMIT = 140
 
 /** Removes control and bidirectional-override characters and cuts to `limit` code points. */
 export function clean(text: string, limit: number = TEXT_LIMIT): string {

@@ -1,6 +1,4 @@
 /** Amounts, lengths and times as the pages write them. */
-import type { Config } from '../config.ts'
-
 const MICRO_PER_USD = 1_000_000
 /** Four decimals of a dollar. */
 const SMALLEST_SHOWN_MICRO_USD = 100
@@ -76,23 +74,4 @@ export function monthName(month: string): string {
 export function utc(iso: string): [day: string, time: string] {
   const [day, time] = iso.split('T')
   return [day!, time!.slice(0, 8)]
-}
-
-const GITHUB = 'https://github.com'
-
-/** Where people read what the REST API at this address serves. */
-export function gitHubRoot({ github }: Pick<Config, 'github'>): string {
-  return github.url === null ? GITHUB : new URL(github.url).origin
-}
-
-/** A path below GitHub's root, whatever the parts hold. */
-export function githubUrl(root: string, repository: string, ...rest: readonly (string | number)[]): string {
-  const parts = [...repository.split('/').filter(part => !/^\.{0,2}$/.test(part)), ...rest]
-  return [root, ...parts.map(part => encodeURIComponent(part))].join('/')
-}
-
-/** CloudWatch's page of a log stream. Its address holds names encoded twice, with $ for %. */
-export function logStreamUrl(region: string, group: string, stream: string): string {
-  const twice = (text: string) => encodeURIComponent(encodeURIComponent(text)).replaceAll('%', '$')
-  return `https://${region}.console.aws.amazon.com/cloudwatch/home?region=${region}#logsV2:log-groups/log-group/${twice(group)}/log-events/${twice(stream)}`
 }

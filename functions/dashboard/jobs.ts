@@ -1,13 +1,14 @@
 /** Jobs: many of them, and one with all that is known of it. */
 import { html } from 'hono/html'
 import { isFinal, jobState, readySince } from '../core/lifecycle.ts'
-import { clean } from '../core/text.ts'
+import { gitHubUrl, jobUrl } from '../core/links.ts'
+import { clean, NAME_LIMIT } from '../core/text.ts'
 import type { Job, Runner, Spec } from '../core/types.ts'
 import { jobView, secondsBetween } from '../core/views.ts'
 import type { JobQuery } from '../ports.ts'
 import { strip } from './charts.ts'
 import { address, dayField, daysOf, filterForm, pager, selectField, textField } from './controls.ts'
-import { count, duration, githubUrl, length } from './format.ts'
+import { count, duration, length } from './format.ts'
 import { type Html, page, type Shell } from './layout.ts'
 import { logLink, whyOpen } from './live.ts'
 import {
@@ -18,10 +19,8 @@ import {
   jobBadge,
   jobCell,
   jobTitle,
-  jobUrl,
   labels,
   link,
-  NAME_LIMIT,
   outward,
   repositoryLink,
   runnerCell,
@@ -276,12 +275,12 @@ function jobFacts({ request, spec }: Job, { gitHub }: DashboardOptions): readonl
     [
       'Commit',
       outward(
-        githubUrl(gitHub, cleanName, 'commit', clean(headSha)),
+        gitHubUrl(gitHub, cleanName, 'commit', clean(headSha)),
         clean(headSha).slice(0, 10),
         'at GitHub',
       ),
     ],
-    ['Run', outward(githubUrl(gitHub, cleanName, 'actions', 'runs', runId), String(runId), 'at GitHub')],
+    ['Run', outward(gitHubUrl(gitHub, cleanName, 'actions', 'runs', runId), String(runId), 'at GitHub')],
     ['Job', `${jobId}, attempt ${attempt}`],
     ['Labels', labels(request.labels)],
     ['Asked for', spec === null ? null : specText(spec)],

@@ -2,10 +2,11 @@
 import { html } from 'hono/html'
 import { costSoFar, perMinute } from '../core/cost.ts'
 import { jobState, readySince, runnerState } from '../core/lifecycle.ts'
+import { type LogGroups, logStreamUrl } from '../core/links.ts'
 import { clean } from '../core/text.ts'
 import type { Job, Runner, RunnerState } from '../core/types.ts'
 import { secondsBetween } from '../core/views.ts'
-import { count, duration, logStreamUrl, money } from './format.ts'
+import { count, duration, money } from './format.ts'
 import { type Html, page, type Shell } from './layout.ts'
 import {
   amount,
@@ -24,7 +25,7 @@ import {
   withBasis,
 } from './parts.ts'
 import type { Live } from './read.ts'
-import type { DashboardOptions, LogGroups } from './settings.ts'
+import type { DashboardOptions } from './settings.ts'
 
 const RUNNER_TONES: Readonly<Record<RunnerState, Tone>> = {
   starting: '',
@@ -140,14 +141,8 @@ function minutePrice({ launch }: Runner): number | null {
 }
 
 export function logLink(runner: Runner, logs: LogGroups | null): Html | null {
-  if (logs === null || runner.providerId === null || runner.launch === null) return null
-  const isBuild = runner.launch.shape.compute === 'codebuild'
-  const id = clean(runner.providerId.split(isBuild ? ':' : '/').at(-1) ?? '')
-  const url = logStreamUrl(
-    logs.region,
-    isBuild ? logs.builds : logs.runners,
-    isBuild ? id : `runner/runner/${id}`,
-  )
+  const url = logs && logStreamUrl(runner, logs)
+  if (url === null) return null
   return html`<span class="under">${outward(url, 'Log', `of ${clean(runner.name)}`)}</span>`
 }
 

@@ -4,11 +4,12 @@
  */
 import { html, raw } from 'hono/html'
 import { jobState } from '../core/lifecycle.ts'
+import { jobUrl } from '../core/links.ts'
 import { basisOf, type Sums, wholeOf } from '../core/rollups.ts'
-import { clean } from '../core/text.ts'
+import { clean, NAME_LIMIT } from '../core/text.ts'
 import type { Job, PriceBasis, Runner, RunnerShape } from '../core/types.ts'
 import { iso } from '../core/views.ts'
-import { count, dollars, githubUrl, money, utc } from './format.ts'
+import { count, dollars, money, utc } from './format.ts'
 import type { Html } from './layout.ts'
 
 export type Tone = '' | 'good' | 'bad' | 'warn' | 'busy'
@@ -21,7 +22,6 @@ const CONCLUSION_TONES: ReadonlyMap<string, Tone> = new Map([
 ])
 const LABELS_SHOWN = 12
 const SENTENCE_LIMIT = 400
-export const NAME_LIMIT = 140
 /** In an address. */
 export const LONGEST_WORKFLOW = 200
 
@@ -203,11 +203,6 @@ export function workflowLink(repository: string, workflow: string | null): Html 
 export function jobTitle({ request: { workflow, name, jobId } }: Job): string {
   const parts = [workflow, name].map(part => clean(part ?? '')).filter(part => part !== '')
   return parts.join(' / ') || `job ${jobId}`
-}
-
-export function jobUrl(root: string, { request }: Job): string {
-  const { repository, runId, jobId } = request
-  return githubUrl(root, clean(repository.name, NAME_LIMIT), 'actions', 'runs', runId, 'job', jobId)
 }
 
 /** The job's own page, GitHub's, and whose it is. */

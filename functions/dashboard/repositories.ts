@@ -1,12 +1,13 @@
 /** What repositories and their workflows cost. */
 import { html } from 'hono/html'
+import { gitHubUrl } from '../core/links.ts'
 import type { Period, Report, ReportRow } from '../core/reports.ts'
 import { type Sums, type UsageOf, wholeOf } from '../core/rollups.ts'
-import { clean } from '../core/text.ts'
+import { clean, NAME_LIMIT } from '../core/text.ts'
 import { adviceSection } from './advice.ts'
 import { chart, spark } from './charts.ts'
 import { address, type Chosen, daysOf, filterForm, pager, periodForm, textField } from './controls.ts'
-import { count, counted, dollars, githubUrl, length, money, percent } from './format.ts'
+import { count, counted, dollars, length, money, percent } from './format.ts'
 import { jobTable } from './jobs.ts'
 import { type Html, page, type Shell } from './layout.ts'
 import { computed, daysName } from './overview.ts'
@@ -14,7 +15,6 @@ import {
   type Column,
   certainty,
   link,
-  NAME_LIMIT,
   outward,
   repositoryLink,
   section,
@@ -95,7 +95,7 @@ export function repositoryPage(
       title: name,
       at: '/repositories',
       above: [{ href: '/repositories', text: 'Repositories' }],
-      lead: html`${daysName(report.days)}${computed(report)} · ${outward(githubUrl(gitHub, name), 'GitHub', `page of ${name}`)}`,
+      lead: html`${daysName(report.days)}${computed(report)} · ${outward(gitHubUrl(gitHub, name), 'GitHub', `page of ${name}`)}`,
       charts: row !== undefined,
     },
     html`<div class="controls">${periodForm(path, period, now, { sort: order.by, order: order.order })}</div>

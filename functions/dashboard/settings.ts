@@ -1,6 +1,6 @@
 /** What the pages are told of the deployment that they show. */
 import type { Config } from '../config.ts'
-import { gitHubRoot } from './format.ts'
+import { gitHubSite, type LogGroups } from '../core/links.ts'
 
 export interface DashboardOptions {
   /** A sentence that every page shows first, for example that all of this is simulated. */
@@ -14,17 +14,9 @@ export interface DashboardOptions {
   readonly logs: LogGroups | null
 }
 
-/** In CloudWatch. */
-export interface LogGroups {
-  readonly region: string
-  /** Of tasks on Fargate, and of builds. */
-  readonly runners: string
-  readonly builds: string
-}
-
 export function dashboardOptions(
   config: Pick<Config, 'github' | 'spend'>,
   more: Pick<DashboardOptions, 'notice' | 'refreshSeconds' | 'logs'>,
 ): DashboardOptions {
-  return { gitHub: gitHubRoot(config), spend: config.spend, ...more }
+  return { gitHub: gitHubSite(config.github.url), spend: config.spend, ...more }
 }

@@ -2,6 +2,7 @@
  * GitHub's web flow, as a person signs in with it to the dashboard.
  * https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-user-access-token-for-a-github-app
  */
+import { gitHubSite } from '../core/links.ts'
 import type { AppClient, Clock, Log, Person, SignIn } from '../ports.ts'
 import { type Client, createClient } from './client.ts'
 import { GitHubError, notUnderstood, redact } from './errors.ts'
@@ -18,7 +19,7 @@ export function createSignIn(
 ): SignIn {
   const { baseUrl = 'https://api.github.com', timeoutMs = 5_000 } = settings
   const request = createClient({ baseUrl, timeoutMs, ...deps, onPace: () => {} })
-  const site = siteOf(baseUrl)
+  const site = gitHubSite(baseUrl)
   return {
     url: (clientId, { state, challenge, redirectUri }) =>
       `${site}/login/oauth/authorize?${new URLSearchParams({
@@ -35,14 +36,6 @@ export function createSignIn(
       return token === null ? null : personOf(request, token)
     },
   }
-}
-
-/** The web pages of the GitHub whose API this is: https://HOST of https://HOST/api/v3, and of https://api.HOST. */
-export function siteOf(baseUrl: string): string {
-  const url = baseUrl.replace(/\/+$/, '')
-  return url.endsWith('/api/v3')
-    ? url.slice(0, -'/api/v3'.length)
-    : url.replace(/^https:\/\/api\./, 'https://')
 }
 
 const EXCHANGE = 'POST /login/oauth/access_token'

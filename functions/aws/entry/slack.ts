@@ -16,7 +16,7 @@ const [stage, region, events, launchDead, eventsDead, ledgerTable] = variables(
   'TORNADE_EVENTS_DEAD_LETTERS_URL',
   'TORNADE_LEDGER_TABLE',
 )
-const [signing, signingPrevious, tasks, builds] = variables(
+const [signing, signingPrevious, runners, builds] = variables(
   'TORNADE_SLACK_SIGNING_SECRET',
   'TORNADE_SLACK_SIGNING_SECRET_PREVIOUS',
   'TORNADE_RUNNER_LOGS',
@@ -36,4 +36,4 @@ const ports = {
   stats: { deadLetters: async () => (await given.depth('launch')) + (await given.depth('events')) },
 }
 
-export const handler = flushing(httpLambda(slack(ports, config, { region, tasks, builds }), ports))
+export const handler = flushing(httpLambda(slack(ports, config, { region, runners, builds }), ports))
