@@ -41,6 +41,15 @@ export class SqsError extends Error {
   }
 }
 
+/** How many messages wait that no function could handle; `urls` are those of the dead-letter queues. */
+export function countDeadLetters(
+  urls: Readonly<Record<QueueName, string>>,
+  region: string,
+): () => Promise<number> {
+  const given = new SqsQueue({ urls, region })
+  return async () => (await given.depth('launch')) + (await given.depth('events'))
+}
+
 interface Entry {
   readonly Id: string
   readonly MessageBody: string

@@ -6,7 +6,7 @@ import { createSignIn } from '../../github/sign-in.ts'
 import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
 import { DynamoLedger } from '../ledger.ts'
-import { SqsQueue } from '../queue.ts'
+import { countDeadLetters } from '../queue.ts'
 import { ssmDashboardSecrets, ssmRunnerVersion } from '../secrets.ts'
 import { telemetry } from '../telemetry.ts'
 
@@ -37,9 +37,8 @@ const LIVE_SECONDS = 10
 const config = compiledConfig()
 const clock = Date
 const { log, flushing } = telemetry('dashboard', stage)
-const given = new SqsQueue({ urls: { launch, events }, region })
 const stats = {
-  deadLetters: async () => (await given.depth('launch')) + (await given.depth('events')),
+  deadLetters: countDeadLetters({ launch, events }, region),
   runnerVersion: ssmRunnerVersion([runnerX64, runnerArm64]),
 }
 const pages = dashboard(

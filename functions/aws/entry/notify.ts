@@ -5,7 +5,7 @@ import { slackWebhook } from '../../slack/webhook.ts'
 import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, variables } from '../environment.ts'
 import { DynamoLedger } from '../ledger.ts'
-import { SqsQueue } from '../queue.ts'
+import { countDeadLetters } from '../queue.ts'
 import { ssmSlackWebhook } from '../secrets.ts'
 import { telemetry } from '../telemetry.ts'
 
@@ -21,14 +21,13 @@ const [stage, region, launch, events, ledgerTable, webhook] = variables(
 const config = compiledConfig()
 const clock = Date
 const { log, metrics, flushing } = telemetry('notify', stage)
-const given = new SqsQueue({ urls: { launch, events }, region })
 const ports = {
   clock,
   log,
   metrics,
   ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }),
   notices: slackWebhook(ssmSlackWebhook(webhook)),
-  stats: { deadLetters: async () => (await given.depth('launch')) + (await given.depth('events')) },
+  stats: { deadLetters: countDeadLetters({ launch, events }, region) },
 }
 
 export const handler = flushing(scheduleLambda(notify(ports, config, `tornade ${stage}`), ports))

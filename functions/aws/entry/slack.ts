@@ -4,7 +4,7 @@ import { slack } from '../../slack.ts'
 import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, variables } from '../environment.ts'
 import { DynamoLedger } from '../ledger.ts'
-import { SqsQueue } from '../queue.ts'
+import { countDeadLetters, SqsQueue } from '../queue.ts'
 import { ssmChatSecrets } from '../secrets.ts'
 import { telemetry } from '../telemetry.ts'
 
@@ -26,14 +26,13 @@ const [signing, signingPrevious, runners, builds] = variables(
 const config = compiledConfig()
 const clock = Date
 const { log, flushing } = telemetry('slack', stage)
-const given = new SqsQueue({ urls: { launch: launchDead, events: eventsDead }, region })
 const ports = {
   clock,
   log,
   ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }),
   queue: new SqsQueue({ urls: { events }, region }),
   secrets: ssmChatSecrets({ signing, signingPrevious }),
-  stats: { deadLetters: async () => (await given.depth('launch')) + (await given.depth('events')) },
+  stats: { deadLetters: countDeadLetters({ launch: launchDead, events: eventsDead }, region) },
 }
 
 export const handler = flushing(httpLambda(slack(ports, config, { region, runners, builds }), ports))
