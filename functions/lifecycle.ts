@@ -215,7 +215,7 @@ export function lifecycle(
     for (let tries = 0; tries < PAIRINGS; tries++) {
       const job = await ledger.jobs.get(jobKey)
       if (!job || !needsRunner(job) || job.runner !== lost) return
-      const { runners, jobs } = await neighbours(job.request.repository.id)
+      const { runners, jobs } = await neighbours(job.request.repository.id, job)
       const pairs = pairAnew(
         job,
         jobs.filter(({ key }) => key !== served),
@@ -465,16 +465,28 @@ export function lifecycle(
     await queue.send('launch', [{ body: { kind: 'relaunch', jobKey, after, cause } satisfies LaunchMessage }])
   }
 
-  async function neighbours(repositoryId: number) {
+  /** @param own a job whose own runners are among them, listed or not */
+  async function neighbours(repositoryId: number, own?: Job) {
     const [open, jobs] = await Promise.all([
       ledger.runners.open({ repositoryId }),
       ledger.jobs.open({ repositoryId, limit: NEIGHBOURS }),
     ])
-    const runners = open.filter(runner => runnerState(runner) !== 'stopped')
-    return { runners, jobs: jobs.length < NEIGHBOURS ? jobs : [...jobs, ...(await holders(runners, jobs))] }
+    const all = own ? [...open, ...(await unlisted(own, open))] : open
+    const runners = all.filter(runner => runnerState(runner) !== 'stopped')
+    return { runners, jobs: [...jobs, ...(await holders(runners, jobs))] }
   }
 
-  /** Jobs beyond those listed that have a runner: it must not be taken for free. */
+  /** Runners that were started for the job. Lists lag behind: it must not get another while it has one. */
+  async function unlisted(job: Job, listed: readonly Runner[]): Promise<Runner[]> {
+    const known = new Set(listed.map(({ name }) => name))
+    const names = [...(job.earlier ?? []), ...(job.claim ? [job.claim] : [])].map(({ runner }) => runner)
+    const found = await Promise.all(
+      [...new Set(names)].filter(name => !known.has(name)).map(name => ledger.runners.get(name)),
+    )
+    return found.filter(runner => runner !== undefined)
+  }
+
+  /** Jobs that are not listed, for lag or for length, and have a runner: it must not be taken for free. */
   async function holders(runners: readonly Runner[], listed: readonly Job[]): Promise<Job[]> {
     const known = new Set(listed.map(({ key }) => key))
     const keys = runners.flatMap(runner =>

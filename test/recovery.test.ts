@@ -4,6 +4,7 @@ import { TornadeError } from '../functions/core/errors.ts'
 import { jobState } from '../functions/core/lifecycle.ts'
 import type { JobEvent } from '../functions/core/types.ts'
 import type { Fields, Log, Ports } from '../functions/ports.ts'
+import { update } from '../functions/update.ts'
 import type { Fate } from '../local/compute.ts'
 import { SILENT } from '../local/log.ts'
 import type { WorldOptions } from '../local/world.ts'
@@ -606,5 +607,48 @@ describe('a repository with 800 jobs that wait', () => {
     await untilQuiet(s)
     expect((await jobs(s.world)).map(jobState)).toEqual(Array(800).fill('completed'))
     expect(await leftovers(s)).toEqual([])
+  })
+})
+
+describe('a job whose borrowed runner is lost', () => {
+  it('goes back to its own, although lists do not show that one yet', async () => {
+    const own = 'tornade-1-1-1'
+    const borrowed = 'tornade-2-1-1'
+    const lagging = (ports: Ports): Ports => {
+      const { runners: store } = ports.ledger
+      const open: typeof store.open = async query =>
+        (await store.open(query)).filter(({ name }) => name !== own)
+      return { ...ports, ledger: { ...ports.ledger, runners: { ...store, open } } }
+    }
+    const s = await stack({ wrapPorts: (ports, name) => (name === 'lifecycle' ? lagging(ports) : ports) })
+    const { world } = s
+    const { jobs: jobStore, runners: runnerStore } = world.ledger
+    world.github.queue(job(1))
+    await world.clock.run(START + 5 * SECOND)
+    // A swap that was interrupted: the job has the other's runner, and its own is still meant for it.
+    const mine = (await runnerStore.get(own))!
+    expect(mine.registration).not.toBeNull()
+    const providerId = 'arn:aws:ecs:eu-west-1:000000000000:task/tornade/borrowed'
+    const theirs = { ...mine, name: borrowed, version: 1, registration: null, ticketKey: null }
+    await runnerStore.put({ ...theirs, providerId, for: '1-1' })
+    await update(jobStore, '1-1', current => current && { ...current, runner: borrowed })
+    const stop = { code: 'TaskFailedToStart', reason: 'CannotPullContainerError' }
+    void world.ports.queue.send('events', [
+      {
+        body: {
+          kind: 'runner',
+          runner: borrowed,
+          providerId,
+          pullStartedAt: null,
+          startedAt: null,
+          stoppingAt: null,
+          stoppedAt: START + 5 * SECOND,
+          stop,
+        },
+      },
+    ])
+    await untilQuiet(s)
+    expect(await startedFor(world, '1-1')).toEqual(['1 job'])
+    expect((await jobOf(world, '1-1')).runner).toBe(own)
   })
 })
