@@ -10,7 +10,7 @@ import type { Job } from '../functions/core/types.ts'
 import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { lineLog } from '../local/log.ts'
 import { upToDate } from '../local/rollups.ts'
-import { SAMPLE_HISTORY_DAYS, scheduleSample } from '../local/sample.ts'
+import { SAMPLE_FAULTS, SAMPLE_HISTORY_DAYS, scheduleSample } from '../local/sample.ts'
 import { type LocalServer, listen } from '../local/server.ts'
 import { World } from '../local/world.ts'
 import { loadConfigFile } from './config-file.ts'
@@ -80,6 +80,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
     speed,
     jobSeconds: POSTED_JOB_SECONDS,
     start: empty ? now : now - (SAMPLE_HISTORY_DAYS + 1) * DAY_MS,
+    ...(empty ? {} : { computeFaults: SAMPLE_FAULTS }),
     log: lineLog(io.stderr, verbose ? 'info' : 'error', () => world.clock),
     onJob: (job, before) => live && announce(job, before, io),
     // Once time is real, GitHub's double sends its deliveries over HTTP like anybody else.
@@ -109,7 +110,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
     scheduleSample(world.clock, world.github, now, { marker: config.marker, owner: ownerOf(config) })
     await world.clock.run(now)
     const { items } = await world.ledger.jobs.page({ limit: 100_000 })
-    io.stdout(`Two sample weeks have run: ${items.length} jobs. They go on now; stop with Ctrl-C.\n\n`)
+    io.stdout(`Five sample weeks have run: ${items.length} jobs. They go on now; stop with Ctrl-C.\n\n`)
   }
   world.clock.goLive()
   live = server

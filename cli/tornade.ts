@@ -8,7 +8,7 @@ type Command = (argv: readonly string[], io: Io) => Promise<number>
 const COMMANDS: Readonly<Record<string, { readonly about: string; readonly load: () => Promise<Command> }>> =
   {
     start: {
-      about: 'run the local stack: webhook endpoint, page and two sample weeks',
+      about: 'run the local stack: webhook endpoint, page and five sample weeks',
       load: async () => (await import('./start.ts')).start,
     },
     replay: {

@@ -4,8 +4,11 @@
  */
 
 import type { SteppedClock } from './clock.ts'
+import type { ComputeFaults } from './compute.ts'
 import type { DoubleJob, DoubleRepository, GitHubDouble } from './github.ts'
+import { fraction } from './github-jobs.ts'
 import type { Conclusion } from './payloads.ts'
+import { generator } from './random.ts'
 import type { JobLoad } from './usage.ts'
 
 export interface SampleOptions {
@@ -122,9 +125,19 @@ const WORKFLOWS: readonly WorkflowPlan[] = [
 ]
 
 /** Days before the sample day. */
-export const SAMPLE_HISTORY_DAYS = 13
+export const SAMPLE_HISTORY_DAYS = 34
 /** Runs of those days, as a share of the sample day's: enough for a trend, few enough that nobody waits for them. */
-const HISTORY_SHARE = 0.3
+const HISTORY_SHARE = 0.2
+
+/** Of the tasks on Spot some are taken back in the middle of their job, so that it shows what that costs. */
+const RECLAIMED_SHARE = 0.04
+
+export const SAMPLE_FAULTS: ComputeFaults = {
+  fate: ({ shape, token }) =>
+    shape.capacity === 'spot' && fraction(`${token} reclaim`) < RECLAIMED_SHARE
+      ? { kind: 'reclaimed', afterMs: Math.round((0.5 + 3 * fraction(`${token} moment`)) * MINUTE_MS) }
+      : null,
+}
 
 /** Queues weeks that end at `end` with a busy day, and goes on like it for as long as the clock runs. */
 export function scheduleSample(
@@ -288,15 +301,4 @@ function lastHour(end: number, hour: number): number {
   const midnight = end - (end % DAY_MS)
   const at = midnight + hour * HOUR_MS
   return at < end - HOUR_MS ? at : at - DAY_MS
-}
-
-/** mulberry32: small, seeded, good enough to vary a sample. */
-function generator(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }

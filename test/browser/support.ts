@@ -8,7 +8,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { DEFAULT_CONFIG } from '../../functions/config.ts'
 import { type DashboardPorts, dashboard, dashboardOptions } from '../../functions/dashboard.ts'
 import { ACME_APP } from '../../local/payloads.ts'
-import { scheduleSample } from '../../local/sample.ts'
+import { SAMPLE_FAULTS, SAMPLE_HISTORY_DAYS, scheduleSample } from '../../local/sample.ts'
 import { World } from '../../local/world.ts'
 
 export interface App {
@@ -112,7 +112,8 @@ export async function sampleWorld({ hostile = true } = {}): Promise<World> {
   const world = await World.create({
     config,
     secret: 'a secret of these tests',
-    start: NOW - 14 * 86_400_000,
+    start: NOW - (SAMPLE_HISTORY_DAYS + 1) * 86_400_000,
+    computeFaults: SAMPLE_FAULTS,
     log: SILENT,
   })
   const owner = { login: 'acme', id: 9919 }
