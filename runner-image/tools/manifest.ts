@@ -32,7 +32,7 @@ function readOrder(env: NodeJS.ProcessEnv) {
       faults.push(`${text}: is no REGISTRY/REPOSITORY@sha256:…, the output "image" of build-push`)
     return image
   })
-  const [repository] = images.map(image => image?.repository)
+  const repository = images.find(image => image !== null)?.repository
   if (images.length === 0) faults.push('images: which images? The job that built them has to be in "needs"')
   if (tags.length === 0) faults.push('tags: what should the index be called?')
   for (const image of images)

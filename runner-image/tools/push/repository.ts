@@ -12,7 +12,8 @@ export interface Stored {
 }
 
 const CALL_MS = 30_000
-const TRIES = 3
+const TRIES = 4
+const PAUSE_MS = 250
 /** Manifests are at most 4 MB by the specification, and a configuration is smaller. */
 const MOST_BYTES = 4 * 1024 * 1024
 
@@ -20,15 +21,13 @@ export class Repository {
   readonly name: string
   readonly #registry: string
   readonly #url: string
-  readonly #pauseMs: number
   #authorization: string | null = null
 
   /** @param registry its host and port */
-  constructor(registry: string, name: string, pauseMs = 1000) {
+  constructor(registry: string, name: string) {
     this.name = `${registry}/${name}`
     this.#registry = registry
     this.#url = `${originOf(registry)}/v2/${name}`
-    this.#pauseMs = pauseMs
   }
 
   /** By tag or digest; null where there is none. @throws PushFault */
@@ -97,7 +96,7 @@ export class Repository {
         if (!(answer instanceof Error)) return answer
         throw new PushFault(EXIT.failed, `${this.#registry} cannot be reached: ${line(wordsOf(answer), 300)}`)
       }
-      await sleep(this.#pauseMs * attempt)
+      await sleep(PAUSE_MS * 2 ** attempt)
     }
   }
 
