@@ -71,6 +71,10 @@ describe.each(ACTIONS)('actions/%s', path => {
       expect(ids).toContain(/^\$\{\{ steps\.([\w-]+)\.outputs\.[\w-]+ \}\}$/.exec(value!)?.[1])
   })
 
+  it('puts its script in the place of the shell, which alone is told that the job was cancelled', () => {
+    for (const { run } of action.runs.steps) if (run) expect(run).toMatch(/^exec bash "[^"]+"$/)
+  })
+
   it('has scripts in its own folder', () => {
     for (const { run } of action.runs.steps)
       for (const [, script] of (run ?? '').matchAll(/\$GITHUB_ACTION_PATH\/([\w.-]+)/g))

@@ -21,7 +21,12 @@ import { readOrder } from '../../runner-image/tools/push/order.ts'
 import { bundleTools } from '../../scripts/tools.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
-const SCRIPT = join(ROOT, 'actions/build-push/build-push.sh')
+const ACTION = join(ROOT, 'actions/build-push')
+const [STEP] = (
+  parse(readFileSync(join(ACTION, 'action.yml'), 'utf8')) as {
+    runs: { steps: [{ run: string; env: Readonly<Record<string, string>> }] }
+  }
+).runs.steps
 const DIGEST = `sha256:${'7'.repeat(64)}`
 const HOME_ECR = '111111111111.dkr.ecr.eu-west-1.amazonaws.com'
 const AWAY_ECR = '222222222222.dkr.ecr.eu-central-1.amazonaws.com'
@@ -30,6 +35,7 @@ const top = mkdtempSync(join(tmpdir(), 'tornade-push-test-'))
 const bin = join(top, 'bin')
 beforeAll(async () => {
   mkdirSync(bin)
+  writeFileSync(join(top, 'step.sh'), STEP.run)
   const tool = (await bundleTools(ROOT)).find(({ path }) => path === 'tools/push.mjs')!
   writeFileSync(join(top, 'push.mjs'), tool.bytes)
   const program = (name: string, text: string) => {
@@ -89,12 +95,13 @@ function start(env: Readonly<Record<string, string>>, docker: object | null = nu
   mkdirSync(join(world, 'temp'))
   mkdirSync(join(world, '.docker', 'buildx'), { recursive: true })
   if (docker) writeFileSync(join(world, '.docker', 'config.json'), JSON.stringify(docker))
-  const child = spawn('bash', ['-c', 'exec bash "$GITHUB_ACTION_PATH/build-push.sh"'], {
+  // https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#defaultsrunshell
+  const child = spawn('bash', ['--noprofile', '--norc', '-eo', 'pipefail', join(top, 'step.sh')], {
     cwd: world,
     env: {
       ...{ PATH: `${bin}:${process.env.PATH}`, HOME: world, WORLD: world, MODE: '' },
       ...{ AWS_ACCESS_KEY_ID: 'AKIAHOME', RUNNER_TEMP: join(world, 'temp') },
-      GITHUB_ACTION_PATH: join(SCRIPT, '..'),
+      GITHUB_ACTION_PATH: ACTION,
       GITHUB_OUTPUT: join(world, 'output'),
       GITHUB_STEP_SUMMARY: join(world, 'summary'),
       ...{ INPUT_EVENT: 'push', INPUT_REF: 'refs/heads/main', INPUT_DEFAULT_BRANCH: 'main' },
@@ -379,6 +386,7 @@ describe.concurrent('what it cannot use', () => {
   })
 })
 
+// GitHub tells the first process of a step, and nobody below it.
 it('has tornade-build end when the job is cancelled, and leaves nothing', async () => {
   const { child, world, ended } = start({ MODE: 'slow' })
   while (!existsSync(join(world, 'begun'))) await new Promise(resolve => setTimeout(resolve, 20))
@@ -389,16 +397,9 @@ it('has tornade-build end when the job is cancelled, and leaves nothing', async 
 })
 
 it('has an input for everything that its program reads', () => {
-  const { steps } = (
-    parse(readFileSync(join(ROOT, 'actions/build-push/action.yml'), 'utf8')) as {
-      runs: { steps: { env: Record<string, string> }[] }
-    }
-  ).runs
   const source = readFileSync(join(ROOT, 'runner-image/tools/push/order.ts'), 'utf8')
   const read = [...source.matchAll(/(?:input|each)\('([a-z-]+)'\)/g)].map(
     ([, name]) => `INPUT_${name!.toUpperCase().replaceAll('-', '_')}`,
   )
-  expect(Object.keys(steps[0]!.env).toSorted()).toEqual(
-    [...new Set([...read, 'INPUT_BUILD_ARGS'])].toSorted(),
-  )
+  expect(Object.keys(STEP.env).toSorted()).toEqual([...new Set([...read, 'INPUT_BUILD_ARGS'])].toSorted())
 })

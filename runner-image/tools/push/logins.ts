@@ -52,7 +52,7 @@ export async function logIn({ required, optional, role, env, say }: Wanted): Pro
       } else if (required.includes(host))
         throw new PushFault(
           3,
-          `there is no login to ${host}: give the job a role with the label role:NAME that has ecr:GetAuthorizationToken`,
+          `there is no login to ${host}: give the job a role with the label role:NAME that has ecr:GetAuthorizationToken, or credentials in an earlier step`,
         )
       else say(`no login to ${host}; it goes on without`)
     }),
