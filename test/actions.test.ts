@@ -1,7 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: expressions of GitHub Actions
 /** What holds of every action in actions/. */
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 
@@ -39,7 +40,7 @@ it('finds an expression in a script, wherever it stands', () => {
 })
 
 it('knows the actions', () => {
-  expect(ACTIONS).toContain('deploy/action.yml')
+  expect(ACTIONS).toEqual(['build-push/action.yml', 'deploy/action.yml', 'manifest/action.yml'])
 })
 
 describe.each(ACTIONS)('actions/%s', path => {
@@ -80,4 +81,10 @@ describe.each(ACTIONS)('actions/%s', path => {
       for (const [, script] of (run ?? '').matchAll(/\$GITHUB_ACTION_PATH\/([\w.-]+)/g))
         expect(statSync(join(FOLDER, path, '..', script!)).isFile()).toBe(true)
   })
+})
+
+const hasShellcheck = spawnSync('shellcheck', ['--version']).status === 0
+it.skipIf(!hasShellcheck)('satisfies shellcheck', () => {
+  const scripts = ACTIONS.map(path => join(FOLDER, path, '..', `${dirname(path)}.sh`))
+  expect(spawnSync('shellcheck', scripts, { encoding: 'utf8' })).toMatchObject({ status: 0, stdout: '' })
 })

@@ -31,15 +31,24 @@ clean_up() {
 trap clean_up EXIT
 
 registry=127.0.0.1:$((30000 + RANDOM % 10000))
+# It lets nobody in but "builder", and what may push is a login that an earlier step has left.
+password=canary-password
+# shellcheck disable=SC2016
+printf 'builder:$2b$05$abcdefghijklmnopqrstuuTvmw3qcMpAvEgQGhbFMhqjD3R/evDDW\n' >"$work/htpasswd"
 cat >"$work/registry.yml" <<YML
 version: 0.1
 log: { level: error, accesslog: { disabled: true } }
 storage: { filesystem: { rootdirectory: "$work/registry" }, delete: { enabled: true } }
 http: { addr: "$registry" }
+auth: { htpasswd: { realm: test, path: "$work/htpasswd" } }
 YML
 docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
 processes+=($!)
 until curl --silent --output "$work/up" "http://$registry/v2/"; do sleep 0.1; done
+
+mkdir "$work/docker" "$work/nothing"
+printf '{"auths":{"%s":{"auth":"%s"}}}' "$registry" "$(printf 'builder:%s' "$password" | base64)" >"$work/docker/config.json"
+export DOCKER_CONFIG=$work/docker REGISTRY_AUTH_FILE=$work/docker/config.json
 
 exchange=$work/exchange
 mkdir -p "$exchange/builds" "$work/own" "$work/bin" "$work/temp"
@@ -113,8 +122,10 @@ for label in '"org.opencontainers.image.revision":"abc"' '"org.opencontainers.im
 done
 grep --quiet --fixed-strings "| digest | \`${image#*@}\` |" "$work/image.md" || fail 'the summary has no digest'
 grep --quiet --extended-regexp '^\| size \| [0-9.]+ (kB|MB) \|$' "$work/image.md" || fail 'the summary has no size'
-! grep --recursive --quiet --text --fixed-strings "$secret" "$work"/image.* "$work/registry" "$work/temp" "$exchange" ||
-  fail 'the secret was left somewhere'
+for kept in "$secret" "$password" "$(jq --raw-output '.auths[].auth' "$work/docker/config.json")"; do
+  ! grep --recursive --quiet --text --fixed-strings -e "$kept" "$work"/image.* "$work/registry" "$work/temp" "$work/watch.log" "$exchange" ||
+    fail 'a secret was left somewhere'
+done
 [[ -z $(ls -A "$work/temp") && -z $(ls -A "$exchange/builds") ]] || fail 'something was left behind'
 
 # ------------------------------------------------------------------------------------------- one for another architecture
@@ -141,6 +152,11 @@ step again manifest INPUT_IMAGES="$image"$'\n'"$second" INPUT_TAGS="$registry/te
 # --------------------------------------------------------------------------------------------------------- what is not
 step two build-push INPUT_CONTEXT="$work/context" INPUT_TAGS="$registry/team/shop:2" INPUT_PLATFORMS='linux/amd64,linux/arm64'
 { [[ $code = 2 ]] && grep --quiet 'actions/manifest' "$work/two.log"; } || fail 'two platforms are not refused'
+printf 'FROM scratch\nCOPY busybox /bin/busybox\n' >"$work/plain"
+step stranger build-push INPUT_CONTEXT="$work/context" INPUT_FILE="$work/plain" INPUT_TAGS="$registry/team/shop:2" DOCKER_CONFIG="$work/nothing"
+[[ $code = 1 && ! -s $work/stranger.output ]] || fail 'it pushed without a login'
+step outsider manifest INPUT_IMAGES="$image" INPUT_TAGS="$registry/team/shop:2" DOCKER_CONFIG="$work/nothing"
+{ [[ $code = 3 ]] && grep --quiet 'answers 401' "$work/outsider.log"; } || fail 'it does not say that it may not push'
 printf 'FROM scratch\nCOPY nothing /\n' >"$work/absent"
 step broken build-push INPUT_CONTEXT="$work/context" INPUT_FILE="$work/absent" INPUT_TAGS="$registry/team/shop:2"
 [[ $code = 1 && ! -s $work/broken.output ]] || fail 'a build that fails did not end with 1'

@@ -36,8 +36,8 @@ const bin = join(top, 'bin')
 beforeAll(async () => {
   mkdirSync(bin)
   writeFileSync(join(top, 'step.sh'), STEP.run)
-  const tool = (await bundleTools(ROOT)).find(({ path }) => path === 'tools/push.mjs')!
-  writeFileSync(join(top, 'push.mjs'), tool.bytes)
+  const [tool] = await bundleTools(ROOT, ['push'])
+  writeFileSync(join(top, 'push.mjs'), tool!.bytes)
   const program = (name: string, text: string) => {
     writeFileSync(join(bin, name), `#!/usr/bin/env bash\nset -eu\n${text}\n`)
     chmodSync(join(bin, name), 0o755)
@@ -324,6 +324,39 @@ describe.concurrent('its logins', () => {
     ])
     expect([none.code, none.log]).toEqual([2, expect.stringContaining('is no arn:aws:iam')])
   })
+})
+
+it('reach Docker’s client through tornade-build itself', async () => {
+  const real = mkdtempSync(join(top, 'real-'))
+  const [tool] = await bundleTools(ROOT, ['build'])
+  writeFileSync(join(real, 'build.mjs'), tool!.bytes)
+  writeFileSync(join(real, 'socket'), '')
+  writeFileSync(join(real, 'Dockerfile'), 'FROM scratch\n')
+  writeFileSync(
+    join(real, 'tornade-build'),
+    `#!/bin/sh\nexec '${process.execPath}' '${real}/build.mjs' "$@"\n`,
+  )
+  writeFileSync(
+    join(real, 'docker'),
+    `#!/usr/bin/env bash
+[[ $2 != inspect ]] || exit 0
+cp "$DOCKER_CONFIG/config.json" "$WORLD/config.json"
+printf '%s\\0' "$@" >"$WORLD/argv"
+while [[ $1 != --metadata-file ]]; do shift; done
+echo '{"containerimage.digest":"${DIGEST}"}' >"$2"
+`,
+  )
+  for (const name of ['tornade-build', 'docker']) chmodSync(join(real, name), 0o755)
+  const { code, auths, argv, outputs } = await run({
+    PATH: `${real}:${bin}:${process.env.PATH}`,
+    ...{ TORNADE_DOCKER_SOCKET: join(real, 'socket'), TORNADE_EXCHANGE_FOLDER: '/nowhere' },
+    ...{ INPUT_CONTEXT: real, INPUT_TAGS: '127.0.0.1:1/team/shop:1', INPUT_CACHE: `${HOME_ECR}/cache` },
+    ...{ INPUT_SECRETS: 'token=canary', INPUT_REF: 'refs/heads/next' },
+  })
+  expect([code, outputs.image]).toEqual([0, `127.0.0.1:1/team/shop@${DIGEST}`])
+  expect(auths).toEqual({ [HOME_ECR]: { auth: basic('AWS:canary-AKIAHOME') } })
+  expect(argv).toEqual(expect.arrayContaining(['--push', 'id=token,env=TORNADE_SECRET_0', real]))
+  expect(argv.join()).not.toContain('canary')
 })
 
 describe.concurrent('its repositories', () => {

@@ -30,8 +30,8 @@ const puts: string[] = []
 let failures: number[] = []
 
 beforeAll(async () => {
-  const { bytes } = (await bundleTools(ROOT)).find(({ path }) => path === 'tools/manifest.mjs')!
-  writeFileSync(join(top, 'manifest.mjs'), bytes)
+  const [tool] = await bundleTools(ROOT, ['manifest'])
+  writeFileSync(join(top, 'manifest.mjs'), tool!.bytes)
   writeFileSync(
     join(top, 'tornade-manifest'),
     `#!/bin/sh\nexec '${process.execPath}' '${top}/manifest.mjs' "$@"\n`,

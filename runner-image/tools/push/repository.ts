@@ -33,7 +33,10 @@ export class Repository {
   /** By tag or digest; null where there is none. @throws PushFault */
   async manifest(reference: string): Promise<Stored | null> {
     const answer = await this.#call(`/manifests/${reference}`, { headers: { accept: TYPES.join(', ') } })
-    if (answer.status === 404) return null
+    if (answer.status === 404) {
+      await answer.body?.cancel()
+      return null
+    }
     const text = await this.#text(answer, `${this.name} at ${reference}`)
     const digest = digestOf(text)
     if (reference.startsWith('sha256:') && digest !== reference)
