@@ -202,9 +202,9 @@ describe.concurrent('actions/build-push', () => {
     expect(summary).toContain('built, and not pushed')
   })
 
-  it.each(['1', '4'])('ends with %s where tornade-build does, and says nothing was built', async exit => {
-    const { code, outputs, summary, world } = await run({ CODE: exit })
-    expect([code, outputs, summary]).toEqual([Number(exit), {}, ''])
+  it('ends as tornade-build does, and says nothing was built', async () => {
+    const { code, outputs, summary, world } = await run({ CODE: '4' })
+    expect([code, outputs, summary]).toEqual([4, {}, ''])
     expect(readdirSync(join(world, 'temp'))).toEqual([])
   })
 
@@ -309,10 +309,9 @@ describe.concurrent('its logins', () => {
 
   it('by another role say what is missing', async () => {
     const tags = { INPUT_TAGS: `${AWAY_ECR}/shop:1` }
-    const [denied, elsewhere, none] = await Promise.all([
+    const [denied, elsewhere] = await Promise.all([
       run({ ...tags, MODE: 'denied', INPUT_ROLE_TO_ASSUME: 'arn:aws:iam::222222222222:role/push' }),
       run({ ...tags, INPUT_ROLE_TO_ASSUME: 'arn:aws:iam::999999999999:role/push' }),
-      run({ ...tags, INPUT_ROLE_TO_ASSUME: 'push' }),
     ])
     expect([denied.code, denied.log]).toEqual([
       3,
@@ -322,7 +321,6 @@ describe.concurrent('its logins', () => {
       2,
       expect.stringContaining('of the account 999999999999'),
     ])
-    expect([none.code, none.log]).toEqual([2, expect.stringContaining('is no arn:aws:iam')])
   })
 })
 
@@ -397,6 +395,7 @@ describe.concurrent('what it cannot use', () => {
       INPUT_LABELS: 'none',
       INPUT_CACHE: 'r.example/c',
       INPUT_CACHE_PULL_REQUESTS: 'r.example/c',
+      INPUT_ROLE_TO_ASSUME: 'push',
     })
     expect([code, argv, log.trimEnd().split('\n')]).toEqual([
       2,
@@ -405,6 +404,7 @@ describe.concurrent('what it cannot use', () => {
         expect.stringContaining('push is neither'),
         expect.stringContaining('create is neither'),
         expect.stringMatching(/platforms has 2: build each in a job of its own.*actions\/manifest/),
+        expect.stringContaining('role-to-assume is no arn:aws:iam'),
         expect.stringContaining('same repository'),
         expect.stringContaining('secrets: entry 1'),
         expect.stringContaining('labels: entry 1'),

@@ -6,8 +6,10 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { parse } from 'yaml'
+import { indexOf, join as joinImages } from '../../runner-image/tools/push/index.ts'
+import { Repository } from '../../runner-image/tools/push/repository.ts'
 import { bundleTools } from '../../scripts/tools.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -30,6 +32,7 @@ const puts: string[] = []
 let failures: number[] = []
 
 beforeAll(async () => {
+  vi.stubEnv('DOCKER_CONFIG', top)
   const [tool] = await bundleTools(ROOT, ['manifest'])
   writeFileSync(join(top, 'manifest.mjs'), tool!.bytes)
   writeFileSync(
@@ -78,6 +81,7 @@ beforeAll(async () => {
   )
 })
 afterAll(() => {
+  vi.unstubAllEnvs()
   server.close()
   rmSync(top, { recursive: true, force: true })
 })
@@ -168,25 +172,6 @@ describe('actions/manifest', () => {
     expect(summary).toContain(`| linux/amd64 | \`${x64}\` |`)
   })
 
-  it('makes a list of Docker’s of images of Docker’s, and takes an index apart without its attestations', async () => {
-    const [x64, arm64] = [
-      image({ os: 'linux', architecture: 'amd64' }, DOCKER),
-      image({ os: 'linux', architecture: 'arm64' }, DOCKER),
-    ]
-    const platform = (architecture: string, os = 'linux') => ({ platform: { architecture, os } })
-    const nested = store(OCI_INDEX, {
-      mediaType: OCI_INDEX,
-      manifests: [
-        { mediaType: DOCKER, digest: x64, size: 5, ...platform('amd64') },
-        { mediaType: OCI, digest: arm64, size: 5, ...platform('unknown', 'unknown') },
-      ],
-    })
-    expect((await run([named(nested), named(arm64)])).code).toBe(0)
-    const { mediaType, manifests } = JSON.parse(stored.get('1')!.text)
-    expect(mediaType).toBe('application/vnd.docker.distribution.manifest.list.v2+json')
-    expect(manifests.map(({ digest }: { digest: string }) => digest)).toEqual([x64, arm64])
-  })
-
   it('is the same when it runs again, so that an immutable tag may be there; another image under it may not', async () => {
     const [x64, arm64] = [
       image({ os: 'linux', architecture: 'amd64' }),
@@ -202,28 +187,6 @@ describe('actions/manifest', () => {
       /^tornade-manifest: \S+:1 cannot be pushed: .* answers 400: .*immutable.*It is sha256:/m,
     )
     expect(other.log).not.toMatch(/^::/m)
-  })
-
-  it('asks again where the registry is busy', async () => {
-    const x64 = image({ os: 'linux', architecture: 'amd64' })
-    failures = [503]
-    expect((await run([named(x64)])).code).toBe(0)
-  })
-
-  it('ends where an image is missing, is another than it is called, or has the platform of another', async () => {
-    const x64 = image({ os: 'linux', architecture: 'amd64' })
-    const twin = image({ os: 'linux', architecture: 'amd64', made: 'twice' })
-    const forged = `sha256:${'f'.repeat(64)}`
-    stored.set(forged, stored.get(x64)!)
-    const [missing, other, twice] = await Promise.all([
-      run([named(`sha256:${'0'.repeat(64)}`)]),
-      run([named(forged)]),
-      run([named(x64), named(twin)]),
-    ])
-    expect([missing.code, missing.log]).toEqual([1, expect.stringContaining('is not there: was it pushed?')])
-    expect([other.code, other.log]).toEqual([1, expect.stringContaining('when it is asked for')])
-    expect([twice.code, twice.log]).toEqual([2, expect.stringContaining('both for linux/amd64')])
-    expect(puts).toEqual([])
   })
 
   it('says what it may not do', async () => {
@@ -273,5 +236,56 @@ describe('actions/manifest', () => {
     const source = readFileSync(join(ROOT, 'runner-image/tools/manifest.ts'), 'utf8')
     const read = [...source.matchAll(/env\.(INPUT_\w+)/g)].map(([, name]) => name)
     expect(Object.keys(steps[0]!.env).toSorted()).toEqual(read.toSorted())
+  })
+})
+
+describe('an index', () => {
+  const joined = (...digests: readonly string[]) => joinImages(new Repository(host, 'team/shop'), digests)
+
+  it('is a list of Docker’s of images of Docker’s, and takes another apart without its attestations', async () => {
+    const [x64, arm64] = [
+      image({ os: 'linux', architecture: 'amd64' }, DOCKER),
+      image({ os: 'linux', architecture: 'arm64' }, DOCKER),
+    ]
+    const platform = (architecture: string, os = 'linux') => ({ platform: { architecture, os } })
+    const nested = store(OCI_INDEX, {
+      mediaType: OCI_INDEX,
+      manifests: [
+        { mediaType: DOCKER, digest: x64, size: 5, ...platform('amd64') },
+        { mediaType: OCI, digest: arm64, size: 5, ...platform('unknown', 'unknown') },
+      ],
+    })
+    const { mediaType, text, digest } = indexOf(await joined(nested, arm64, arm64))
+    expect([mediaType, digest]).toEqual([
+      'application/vnd.docker.distribution.manifest.list.v2+json',
+      digestOf(text),
+    ])
+    expect(JSON.parse(text).manifests.map((each: { digest: string }) => each.digest)).toEqual([x64, arm64])
+  })
+
+  it('is asked for again where the registry is busy', async () => {
+    const x64 = image({ os: 'linux', architecture: 'amd64' })
+    failures = [503]
+    expect(await joined(x64)).toHaveLength(1)
+  })
+
+  it('has no image that is missing, is another than it is called, is none, or has the platform of another', async () => {
+    const x64 = image({ os: 'linux', architecture: 'amd64' })
+    const twin = image({ os: 'linux', architecture: 'amd64', made: 'twice' })
+    const forged = `sha256:${'f'.repeat(64)}`
+    stored.set(forged, stored.get(x64)!)
+    const chart = store(OCI, { mediaType: 'application/vnd.cncf.helm', config: { digest: x64 } })
+    const nowhere = image({})
+    for (const [digests, exit, message] of [
+      [[`sha256:${'0'.repeat(64)}`], 1, 'is not there: was it pushed?'],
+      [[forged], 1, 'when it is asked for'],
+      [[chart], 2, 'is no image'],
+      [[nowhere], 2, 'does not say which platform'],
+      [[x64, twin], 2, 'both for linux/amd64'],
+    ] as const)
+      await expect(joined(...digests)).rejects.toMatchObject({
+        exit,
+        message: expect.stringContaining(message),
+      })
   })
 })
