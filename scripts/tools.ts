@@ -12,10 +12,17 @@ const ROOT = join(import.meta.dirname, '..')
 /** Below the root; each .ts in it is a command, tornade-NAME. */
 export const TOOLS = 'runner-image/tools'
 
-/** `tools/NAME.mjs`, relative to runner-image/. */
-export async function bundleTools(root: string): Promise<ZipEntry[]> {
+/**
+ * `tools/NAME.mjs`, relative to runner-image/.
+ *
+ * @param only names of commands without `tornade-`; all, unless given
+ */
+export async function bundleTools(root: string, only: readonly string[] | null = null): Promise<ZipEntry[]> {
   const found = await readdir(join(root, TOOLS), { withFileTypes: true }).catch(() => [])
-  const names = found.filter(entry => entry.isFile() && entry.name.endsWith('.ts')).map(({ name }) => name)
+  const names = found
+    .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+    .map(({ name }) => name)
+    .filter(name => only === null || only.includes(basename(name, '.ts')))
   return Promise.all(
     names.toSorted().map(async name => {
       const { outputFiles } = await build({

@@ -1,7 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: expressions of GitHub Actions
 /** What holds of every action in actions/. */
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 
@@ -39,7 +40,7 @@ it('finds an expression in a script, wherever it stands', () => {
 })
 
 it('knows the actions', () => {
-  expect(ACTIONS).toContain('deploy/action.yml')
+  expect(ACTIONS).toEqual(['build-push/action.yml', 'deploy/action.yml', 'manifest/action.yml'])
 })
 
 describe.each(ACTIONS)('actions/%s', path => {
@@ -71,9 +72,19 @@ describe.each(ACTIONS)('actions/%s', path => {
       expect(ids).toContain(/^\$\{\{ steps\.([\w-]+)\.outputs\.[\w-]+ \}\}$/.exec(value!)?.[1])
   })
 
+  it('puts its script in the place of the shell, which alone is told that the job was cancelled', () => {
+    for (const { run } of action.runs.steps) if (run) expect(run).toMatch(/^exec bash "[^"]+"$/)
+  })
+
   it('has scripts in its own folder', () => {
     for (const { run } of action.runs.steps)
       for (const [, script] of (run ?? '').matchAll(/\$GITHUB_ACTION_PATH\/([\w.-]+)/g))
         expect(statSync(join(FOLDER, path, '..', script!)).isFile()).toBe(true)
   })
+})
+
+const hasShellcheck = spawnSync('shellcheck', ['--version']).status === 0
+it.skipIf(!hasShellcheck)('satisfies shellcheck', () => {
+  const scripts = ACTIONS.map(path => join(FOLDER, path, '..', `${dirname(path)}.sh`))
+  expect(spawnSync('shellcheck', scripts, { encoding: 'utf8' })).toMatchObject({ status: 0, stdout: '' })
 })

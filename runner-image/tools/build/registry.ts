@@ -18,7 +18,7 @@ interface DockerConfig {
 }
 
 const ECR = /^\d{12}\.dkr\.ecr(?:-fips)?\.[\w-]+\.amazonaws\.com(?:\.cn)?$|^public\.ecr\.aws$/
-const TYPES = [
+export const TYPES = [
   'application/vnd.oci.image.manifest.v1+json',
   'application/vnd.docker.distribution.manifest.v2+json',
   'application/vnd.oci.image.index.v1+json',
@@ -29,8 +29,7 @@ const CALL_MS = 15_000
 /** Of REGISTRY/REPOSITORY[:TAG]; @throws Error when it cannot be had */
 export async function manifestOf(reference: string): Promise<Manifest> {
   const { registry, repository, tag } = parts(reference)
-  const plain = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/.test(registry)
-  const url = `${plain ? 'http' : 'https'}://${registry}/v2/${repository}/manifests/${tag}`
+  const url = `${originOf(registry)}/v2/${repository}/manifests/${tag}`
   const ask = (authorization: string | null) =>
     fetch(url, {
       headers: { accept: TYPES.join(', '), ...(authorization ? { authorization } : {}) },
@@ -51,6 +50,12 @@ export async function manifestOf(reference: string): Promise<Manifest> {
   }
 }
 
+/** By http on this machine alone. */
+export function originOf(registry: string): string {
+  const plain = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/.test(registry)
+  return `${plain ? 'http' : 'https'}://${registry}`
+}
+
 export function parts(reference: string): { registry: string; repository: string; tag: string } {
   const slash = reference.indexOf('/')
   const [repository = '', tag = 'latest'] = reference.slice(slash + 1).split(':')
@@ -58,7 +63,7 @@ export function parts(reference: string): { registry: string; repository: string
 }
 
 /** https://distribution.github.io/distribution/spec/auth/token/ */
-async function authorize(challenge: string | null, basic: string | null): Promise<string | null> {
+export async function authorize(challenge: string | null, basic: string | null): Promise<string | null> {
   if (!/^bearer /i.test(challenge ?? '')) return basic
   const fields = Object.fromEntries(
     [...challenge!.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]),
@@ -74,7 +79,7 @@ async function authorize(challenge: string | null, basic: string | null): Promis
 }
 
 /** What `docker login` has left, a credential helper, or for ECR the role of the job. */
-function basicOf(registry: string): string | null {
+export function basicOf(registry: string): string | null {
   const config = dockerConfig()
   const helper = config.credHelpers?.[registry] ?? (ECR.test(registry) ? 'ecr-login' : config.credsStore)
   const auth = config.auths?.[registry]?.auth

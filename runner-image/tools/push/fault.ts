@@ -1,0 +1,15 @@
+/** Why pushing ends early. The exit codes are those of tornade-build: docs/builders.md. */
+
+export const EXIT = { done: 0, failed: 1, unusable: 2, refused: 3, cancelled: 4 } as const
+export type Exit = (typeof EXIT)[keyof typeof EXIT]
+
+/** `message` says what is wrong and what to do next, a fault a line. */
+export class PushFault extends Error {
+  readonly exit: Exit
+
+  constructor(exit: Exit, message: string) {
+    super(message)
+    this.name = 'PushFault'
+    this.exit = exit
+  }
+}
