@@ -28,6 +28,11 @@
     return `${Math.floor(big)} ${unit}${Math.floor(small) ? ` ${Math.floor(small)} ${rest}` : ''}`
   }
 
+  // What people count time in.
+  const STEPS_MS = [
+    0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400,
+  ].map(seconds => seconds * 1000)
+
   const draw = figure => {
     const plot = figure.querySelector('.plot')
     const write = figure.dataset.unit === 'usd' ? usd : length
@@ -73,6 +78,9 @@
       ticks: { show: false },
       font: `${0.75 * Number.parseFloat(getComputedStyle(document.documentElement).fontSize)}px ${style.fontFamily}`,
     }
+    const pen = document.createElement('canvas').getContext('2d')
+    pen.font = axis.font
+    const widthOf = text => Math.ceil(pen.measureText(text).width)
     const height = plot.clientHeight
     const still = [...plot.children]
     plot.classList.add('drawn')
@@ -98,7 +106,8 @@
           },
           {
             ...axis,
-            size: 64,
+            ...(write === length ? { incrs: STEPS_MS } : {}),
+            size: (_, texts) => 16 + Math.max(24, ...(texts ?? []).map(widthOf)),
             values: (_, ticks) =>
               ticks.map(value => (value === 0 ? '0' : write(value).replace(/\.00?(?= s|$)/, ''))),
           },

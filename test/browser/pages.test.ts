@@ -302,6 +302,22 @@ describe('with JavaScript', () => {
     })
   })
 
+  it('a chart has room for the longest of its numbers', async () => {
+    await withTab(browser, { viewport: { width: 1200, height: 1200 } }, async ({ page }) => {
+      await page.route('**/health', async route => {
+        const answer = await route.fetch()
+        const text = (await answer.text()).replace(/data-value="\d+"/g, 'data-value="2700000"')
+        await route.fulfill({ response: answer, body: text })
+      })
+      await page.goto(`${server.url}/health`)
+      const inkAtTheEdge = await page.locator('figure.chart canvas').evaluate(canvas => {
+        const { data } = canvas.getContext('2d')!.getImageData(0, 0, 2, canvas.height)
+        return data.some((value: number) => value !== 0)
+      })
+      expect(inkAtTheEdge).toBe(false)
+    })
+  })
+
   it('Live keeps itself up to date without taking focus or place from the reader', async () => {
     await withTab(browser, { viewport: { width: 500, height: 500 } }, async ({ page, errors }) => {
       await page.goto(`${fast.url}/live`)

@@ -143,7 +143,7 @@ export async function sampleWorld({ hostile = true } = {}): Promise<World> {
 
 export const CONFIG = {
   ...DEFAULT_CONFIG,
-  spend: { monthlyMicroUsd: 20_000_000, dailyMicroUsd: null, onCap: 'block' as const },
+  spend: { monthlyMicroUsd: 50_000_000, dailyMicroUsd: null, onCap: 'block' as const },
 }
 
 export function portsOf(world: World): DashboardPorts {
