@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds images for real, through tornade-build, the exchange folder and the watcher, into a registry on loopback, and looks at
-# what lies there. The builder is the image of builder-image/ with the kaniko at KANIKO (a static binary), run by Docker; without
-# KANIKO the watcher runs here, and Debian's buildah stands in for kaniko: no image registry can be reached.
+# what lies there; and goes from a push to a running application with the same builder (test/journey.test.ts). The builder is the
+# image of builder-image/ with the kaniko at KANIKO (a static binary), run by Docker; without KANIKO the watcher runs here, and
+# Debian's buildah stands in for kaniko: no image registry can be reached.
 #
 # Wants root and Debian's packages, which it installs. Ends with 77 where it cannot have them.
 set -euo pipefail
@@ -225,4 +226,21 @@ left_behind || fail 'the cancelled build left something behind'
 echo "build.sh: cancelled within $took ms"
 build after --context "$context" --tag "$open/team/app:7" --build-arg "GREETING=$greeting" --secret id=token,env=BUILD_TOKEN
 [[ $code = 0 ]] || fail 'nothing can be built after a cancelled build'
+
+# ------------------------------------------------------------------------------- from a push to a running application, with it
+name=journey
+if [[ -n ${KANIKO:-} ]]; then
+  export JOURNEY_BUILDER=$work/beside
+  cat >"$JOURNEY_BUILDER" <<'SCRIPT'
+#!/bin/sh
+exec /usr/bin/docker run --rm --network host --volume "$TORNADE_EXCHANGE_FOLDER:$TORNADE_EXCHANGE_FOLDER" \
+  --env TORNADE_EXCHANGE_FOLDER --env AWS_CONTAINER_CREDENTIALS_RELATIVE_URI builder
+SCRIPT
+  chmod 755 "$JOURNEY_BUILDER"
+fi
+start=$(date +%s%N)
+(cd "$root" && PATH=$(dirname "$node"):$PATH JOURNEY=real NO_COLOR=1 "$node" node_modules/vitest/vitest.mjs run test/journey.test.ts) \
+  >"$work/journey.log" 2>&1 || fail 'a push did not become a running application'
+echo "build.sh: $(grep --only-matching 'journey.test.ts: images by.*' "$work/journey.log")"
+echo "build.sh: from a push to a running application in $((($(date +%s%N) - start) / 1000000)) ms"
 echo "build.sh: all of it held, with ${KANIKO:-buildah}"

@@ -1,6 +1,7 @@
 /**
  * Where images are built and kept: Debian's docker-registry, with buildah behind the real watcher, where those are and this is root; else
- * stand-ins for both. JOURNEY_BUILDER names another program to start beside the runner, for one a container with kaniko.
+ * stand-ins for both. JOURNEY_BUILDER names another program to start beside the runner, for one a container with kaniko; with JOURNEY=real
+ * there are no stand-ins.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -18,6 +19,7 @@ const MISSING = [
   ...NEEDED.filter(name => spawnSync(name, ['--version'], { stdio: 'ignore' }).error),
 ]
 
+if (process.env.JOURNEY === 'real' && MISSING.length > 0) throw new Error(`Missing: ${MISSING.join(', ')}`)
 export const IS_REAL = MISSING.length === 0
 export const BUILT_BY = IS_REAL
   ? `images by ${OWN_BUILDER ? 'kaniko' : 'buildah'} in docker-registry, read back by skopeo`
