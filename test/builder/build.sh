@@ -42,7 +42,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# -------------------------------------------------------------------------------------------------------- two registries
+# -------------------------------------------------------------------------------------------------------- three registries
 registry() { # port file, address, more of the configuration
   cat >"$work/$1.yml" <<YML
 version: 0.1
@@ -57,12 +57,17 @@ YML
 port=$((20000 + RANDOM % 10000))
 open=127.0.0.1:$port
 closed=127.0.0.1:$((port + 1))
+immutable=127.0.0.1:$((port + 2))
 # Nobody knows the password.
 # shellcheck disable=SC2016
 printf 'nobody:$2y$05$abcdefghijklmnopqrstuuu5Bs1Xk1Q0nq7q0rB9Yb2uYx1o8e6y\n' >"$work/htpasswd"
 registry open "$open" ''
 registry closed "$closed" "auth: { htpasswd: { realm: test, path: \"$work/htpasswd\" } }"
-until curl --silent --output "$work/up" "http://$open/v2/" && curl --silent --output "$work/up" "http://$closed/v2/"; do sleep 0.1; done
+"$node" --disable-warning=ExperimentalWarning "$root/test/builder/immutable-tags.ts" "${immutable#*:}" "$open" >"$work/immutable.log" 2>&1 &
+processes+=($!)
+for address in "$open" "$closed" "$immutable"; do
+  until curl --silent --output "$work/up" "http://$address/v2/"; do sleep 0.1; done
+done
 
 # ------------------------------------------------------------------------------------------------------------ the builder
 exchange=$work/exchange
@@ -157,15 +162,28 @@ done
 [[ $(jq --raw-output '.digest, .images[0]' "$work/image.json") = "$digest"$'\n'"$open/team/app@$digest" ]] || fail 'the metadata are wrong'
 (($(jq .size "$work/image.json") > 100000)) || fail 'the size is missing'
 
-skopeo copy --quiet --src-tls-verify=false "docker://$open/team/app:1" "dir:$work/got"
-mkdir "$work/files"
-jq --raw-output '.layers[].digest' "$work/got/manifest.json" | cut -d : -f 2 | while read -r layer; do
-  gunzip --to-stdout "$work/got/$layer" >"$work/layer.tar"
-  ! grep --quiet --text --fixed-strings "$secret" "$work/layer.tar" || fail 'the secret is in a layer'
-  tar --extract --file "$work/layer.tar" --directory "$work/files" --exclude '.wh.*' --exclude 'dev/*'
-done
+# Fetches an image as it is stored, its layers unpacked; says whether the secret is in any of it.
+leaks() { # image, folder
+  local layer found=1
+  skopeo copy --quiet --src-tls-verify=false "docker://$1" "dir:$2" || fail "there is no $1"
+  mkdir "$2/files"
+  while read -r layer; do
+    gunzip --to-stdout "$2/$layer" >"$2/layer.tar" || fail "a layer of $1 cannot be read"
+    ! grep --quiet --text --fixed-strings "$secret" "$2/layer.tar" || found=0
+    tar --extract --file "$2/layer.tar" --directory "$2/files" --exclude '.wh.*' --exclude 'dev/*'
+  done < <(jq --raw-output '.layers[].digest' "$2/manifest.json" | cut -d : -f 2)
+  ! grep --quiet --fixed-strings "$secret" "$2/manifest.json" "$2/$(jq --raw-output .config.digest "$2/manifest.json" | cut -d : -f 2)" || found=0
+  return "$found"
+}
+# Where a Dockerfile keeps it, it is found: by the same look that finds none.
+printf 'FROM scratch\nCOPY busybox /bin/busybox\nRUN --mount=type=secret,id=token ["/bin/busybox", "cp", "/run/secrets/token", "/kept"]\n' >"$work/leaking"
+build leaking --context "$context" --file "$work/leaking" --tag "$open/team/leaking:1" --secret id=token,env=BUILD_TOKEN
+leaks "$open/team/leaking:1" "$work/leaked" || fail 'a secret that is kept is not found'
+name=image
+! leaks "$open/team/app:1" "$work/got" || fail 'the secret is in a layer, the configuration or the history'
+mv "$work/got/files" "$work/files"
 config=$work/got/$(jq --raw-output .config.digest "$work/got/manifest.json" | cut -d : -f 2)
-! grep --quiet --fixed-strings "$secret" "$config" "$work/image.log" "$work/image.json" || fail 'the secret is in the history or the log'
+! grep --quiet --fixed-strings "$secret" "$work/image.log" "$work/image.json" || fail 'the secret is in the log'
 [[ $(<"$work/files/greeting") = "$greeting" ]] || fail "the build argument arrived as $(<"$work/files/greeting")"
 [[ $(<"$work/files/length") = "${#secret}" ]] || fail 'the secret did not arrive'
 [[ -e $work/files/app/kept/file && ! -e $work/files/app/left ]] || fail '.dockerignore did not hold'
@@ -205,6 +223,16 @@ printf 'FROM scratch\nCOPY busybox /bin/busybox\n' >"$work/plain"
 build denied --context "$context" --file "$work/plain" --tag "$closed/team/app:1"
 { [[ $code = 1 ]] && grep --quiet --ignore-case 'tornade-build: failed: .*\(unauthorized\|authentication\|denied\)' "$work/denied.log"; } ||
   fail 'it does not say that it may not push'
+# A tag that exists and cannot be moved: what is built is never taken for what stands there.
+build first --context "$context" --file "$work/plain" --tag "$immutable/team/fixed:1" --label build=1
+[[ $code = 0 ]] || fail 'it was not pushed under a new tag'
+build second --context "$context" --file "$work/plain" --tag "$immutable/team/fixed:1" --tag "$immutable/team/fixed:2" --label build=2
+[[ $code = 1 && ! -s $work/second.out ]] || fail 'a tag that cannot be moved did not end with 1'
+grep --quiet 'tornade-build: failed: .*immutable' "$work/second.log" || fail 'it does not say that the tag is immutable'
+of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$immutable/team/fixed:$1"; }
+[[ $(of 1) = "$(<"$work/first.out")" ]] || fail 'the tag was moved'
+[[ -z ${KANIKO:-} ]] || grep --quiet "is immutable and is $(of 1), not this image, $(of 2)" "$work/second.log" ||
+  fail 'it does not say what the tag is, or the other tag was not pushed'
 build none --context "$context" --file "$context/Nofile" --tag "$open/team/app:5"
 [[ $code = 2 ]] || fail 'a missing Dockerfile did not end with 2'
 
