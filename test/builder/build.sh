@@ -2,7 +2,8 @@
 # Builds images for real, through tornade-build, the exchange folder and the watcher, into a registry on loopback, and looks at
 # what lies there; and goes from a push to a running application with the same builder (test/journey.test.ts). The builder is the
 # image of builder-image/ with the kaniko at KANIKO (a static binary), run by Docker; without KANIKO the watcher runs here, and
-# Debian's buildah stands in for kaniko: no image registry can be reached.
+# Debian's buildah stands in for kaniko: no image registry can be reached. With BUILDX (the plugin of Docker's client) it is Docker
+# that builds, as on CodeBuild.
 #
 # Wants root and Debian's packages, which it installs. Ends with 77 where it cannot have them.
 set -euo pipefail
@@ -17,7 +18,12 @@ cannot() {
 command -v apt-get >/dev/null || cannot 'it needs apt-get'
 missing=()
 packages=(busybox-static docker-registry skopeo jq)
-[[ -n ${KANIKO:-} ]] && packages+=(docker.io tini) || packages+=(buildah)
+if [[ -n ${KANIKO:-} ]]; then builder=kaniko; elif [[ -n ${BUILDX:-} ]]; then builder=docker; else builder=buildah; fi
+case $builder in
+  kaniko) packages+=(docker.io tini) ;;
+  docker) packages+=(docker.io) ;;
+  buildah) packages+=(buildah) ;;
+esac
 for package in "${packages[@]}"; do
   dpkg --status "$package" >/dev/null 2>&1 || missing+=("$package")
 done
@@ -77,7 +83,7 @@ echo plain >"$exchange/verdict"
 ( while [[ -e $work/beating ]]; do date +%s%N >"$exchange/heartbeat"; sleep 1; done ) &
 processes+=($!)
 start=$SECONDS
-if [[ -n ${KANIKO:-} ]]; then
+if [[ $builder != buildah ]]; then
   mkdir -p "$work/docker" "$work/base"
   export DOCKER_HOST=unix://$work/docker.sock DOCKER_BUILDKIT=0
   dockerd --host "$DOCKER_HOST" --data-root "$work/docker/data" --exec-root "$work/docker/exec" --pidfile "$work/docker/pid" \
@@ -88,6 +94,8 @@ if [[ -n ${KANIKO:-} ]]; then
     kill -0 "${processes[-1]}" 2>/dev/null || { tail -5 "$work/dockerd.log"; cannot 'the Docker daemon does not start'; }
     sleep 0.2
   done
+fi
+if [[ $builder = kaniko ]]; then
   # As the debug variant of kaniko's image has it.
   cp "$KANIKO" "$work/base/executor"
   cp /bin/busybox "$work/base/busybox"
@@ -99,6 +107,20 @@ if [[ -n ${KANIKO:-} ]]; then
   container=$(/usr/bin/docker run --detach --network host --volume "$exchange:$exchange" \
     --env TORNADE_EXCHANGE_FOLDER="$exchange" \
     --env AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/canary builder)
+elif [[ $builder = docker ]]; then
+  # There is no bridge here for what RUN starts.
+  mkdir -p "$work/bin" "$work/home/.docker/cli-plugins"
+  cp "$BUILDX" "$work/home/.docker/cli-plugins/docker-buildx"
+  cat >"$work/bin/docker" <<'SCRIPT'
+#!/bin/sh
+[ "$1 $2" = 'buildx build' ] && shift 2 && set -- buildx build --network host --allow network.host "$@"
+exec /usr/bin/docker "$@"
+SCRIPT
+  chmod 755 "$work/bin/docker"
+  export HOME=$work/home PATH=$work/bin:$PATH TORNADE_DOCKER_SOCKET=$work/docker.sock
+  exchange=$work/none
+  mkdir -p "$exchange"
+  : >"$exchange/obeyed"
 else
   TORNADE_EXCHANGE_FOLDER=$exchange TORNADE_KANIKO_FOLDER=$work/own TORNADE_INIT='' TORNADE_SHELL='busybox sh' \
     TORNADE_KANIKO=$root/test/builder/kaniko-by-buildah busybox sh "$root/builder-image/watch" >"$work/watch.log" 2>&1 &
@@ -126,7 +148,7 @@ fail() {
 }
 
 left_behind() {
-  [[ -z $(ls -A "$exchange/builds") ]]
+  [[ $builder = docker || -z $(ls -A "$exchange/builds") ]]
 }
 
 # ------------------------------------------------------------------------------------------------------------ what is built
@@ -199,8 +221,10 @@ build cached-again --context "$context" --tag "$open/team/app:4" --build-arg "GR
   --secret id=token,env=BUILD_TOKEN --cache-repo "$open/team/cache" --cache-read-only
 [[ $code = 0 ]] || fail 'it was not built from a cache'
 echo "build.sh: cache $(jq --compact-output .cache "$work/cached.json"), then $(jq --compact-output .cache "$work/cached-again.json")"
-if [[ -n ${KANIKO:-} ]]; then
+if [[ $builder != buildah ]]; then
   (($(jq .cache.hits "$work/cached-again.json") > 0)) || fail 'the cache was not used'
+fi
+if [[ $builder = kaniko ]]; then
   build zstd --context "$context" --tag "$open/team/app:zstd" --build-arg "GREETING=$greeting" \
     --secret id=token,env=BUILD_TOKEN --compression zstd
   [[ $code = 0 ]] || fail 'it was not built with zstd'
@@ -231,7 +255,7 @@ build second --context "$context" --file "$work/plain" --tag "$immutable/team/fi
 grep --quiet 'tornade-build: failed: .*immutable' "$work/second.log" || fail 'it does not say that the tag is immutable'
 of() { skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$immutable/team/fixed:$1"; }
 [[ $(of 1) = "$(<"$work/first.out")" ]] || fail 'the tag was moved'
-[[ -z ${KANIKO:-} ]] || grep --quiet "is immutable and is $(of 1), not this image, $(of 2)" "$work/second.log" ||
+[[ $builder != kaniko ]] || grep --quiet "is immutable and is $(of 1), not this image, $(of 2)" "$work/second.log" ||
   fail 'it does not say what the tag is, or the other tag was not pushed'
 build none --context "$context" --file "$context/Nofile" --tag "$open/team/app:5"
 [[ $code = 2 ]] || fail 'a missing Dockerfile did not end with 2'
@@ -255,9 +279,41 @@ echo "build.sh: cancelled within $took ms"
 build after --context "$context" --tag "$open/team/app:7" --build-arg "GREETING=$greeting" --secret id=token,env=BUILD_TOKEN
 [[ $code = 0 ]] || fail 'nothing can be built after a cancelled build'
 
+# With LARGE: 2 GB that nothing compresses, in a context of which little is taken, and all; and what memory that takes.
+if [[ -n ${LARGE:-} ]]; then
+  mkdir "$work/large"
+  cp /bin/busybox "$work/large/busybox"
+  head --bytes 2147483648 /dev/urandom >"$work/large/big"
+  cp "$work/plain" "$work/large/part"
+  printf 'FROM scratch\nCOPY . /\n' >"$work/large/whole"
+  for name in part whole; do
+    start=$(date +%s%N)
+    "$node" "$work/image/tools/build.mjs" --context "$work/large" --file "$work/large/$name" --tag "$open/team/large:$name" \
+      >"$work/$name.out" 2>"$work/$name.log" &
+    tool=$!
+    most_tool=0 most_builder=0
+    peak() { awk '/^VmHWM/ { print $2 }' "/proc/$1/status" 2>/dev/null || :; }
+    while kill -0 "$tool" 2>/dev/null; do
+      most=$(peak "$tool")
+      ((${most:-0} <= most_tool)) || most_tool=$most
+      for pid in $(pgrep --full 'executor|buildah|docker-buildx' || :); do
+        most=$(peak "$pid")
+        ((${most:-0} <= most_builder)) || most_builder=$most
+      done
+      sleep 0.2
+    done
+    wait "$tool" || fail "a context of 2 GB ($name) was not built"
+    echo "build.sh: 2 GB, $name of it, in $((($(date +%s%N) - start) / 1000000)) ms; at most $((most_tool / 1024)) MB for tornade-build, $((most_builder / 1024)) MB for the builder"
+    ((most_tool < 300 * 1024)) || fail 'tornade-build took memory for the context'
+    [[ $builder != kaniko ]] || ((most_builder < 1024 * 1024)) || fail 'kaniko took memory for the context'
+    left_behind || fail 'something was left behind'
+  done
+fi
+
 # ------------------------------------------------------------------------------- from a push to a running application, with it
+[[ $builder != docker ]] || { echo 'build.sh: all of it held, with Docker'; exit; }
 name=journey
-if [[ -n ${KANIKO:-} ]]; then
+if [[ $builder = kaniko ]]; then
   export JOURNEY_BUILDER=$work/beside
   cat >"$JOURNEY_BUILDER" <<'SCRIPT'
 #!/bin/sh

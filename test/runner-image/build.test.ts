@@ -178,6 +178,7 @@ describe('tornade-build beside kaniko', () => {
       '--pre-cleanup',
       '--cleanup',
       `--ignore-path=${watcher.exchange}`,
+      '--compressed-caching=false',
       '--push-retry=2',
       '--image-download-retry=2',
       '--push-ignore-immutable-tag-errors',
