@@ -217,6 +217,7 @@ left_behind || fail 'something was left behind'
 build cached --context "$context" --tag "$open/team/app:3" --build-arg "GREETING=$greeting" --secret id=token,env=BUILD_TOKEN \
   --cache-repo "$open/team/cache"
 [[ $code = 0 ]] || fail 'it was not built with a cache'
+[[ $builder != docker ]] || docker buildx prune --all --force >"$work/pruned" 2>&1
 build cached-again --context "$context" --tag "$open/team/app:4" --build-arg "GREETING=$greeting" \
   --secret id=token,env=BUILD_TOKEN --cache-repo "$open/team/cache" --cache-read-only
 [[ $code = 0 ]] || fail 'it was not built from a cache'
@@ -245,7 +246,7 @@ build absent --context "$context" --file "$work/absent" --tag "$open/team/app:5"
 { [[ $code = 1 ]] && grep --quiet 'tornade-build: failed: .*nothing' "$work/absent.log"; } || fail 'it does not say which file is missing'
 printf 'FROM scratch\nCOPY busybox /bin/busybox\n' >"$work/plain"
 build denied --context "$context" --file "$work/plain" --tag "$closed/team/app:1"
-{ [[ $code = 1 ]] && grep --quiet --ignore-case 'tornade-build: failed: .*\(unauthorized\|authentication\|denied\)' "$work/denied.log"; } ||
+{ [[ $code = 1 ]] && grep --quiet --ignore-case 'tornade-build: failed: .*\(unauthorized\|authentication\|denied\|basic auth\)' "$work/denied.log"; } ||
   fail 'it does not say that it may not push'
 # A tag that exists and cannot be moved: what is built is never taken for what stands there.
 build first --context "$context" --file "$work/plain" --tag "$immutable/team/fixed:1" --label build=1
@@ -266,7 +267,7 @@ export TORNADE_EXCHANGE_FOLDER=$exchange
 "$node" "$work/image/tools/build.mjs" --context "$context" --file "$work/slow" --tag "$open/team/app:6" \
   --secret id=token,env=BUILD_TOKEN >"$work/slow.out" 2>"$work/slow.log" &
 slow=$!
-until grep --quiet '^it sleeps' "$work/slow.log"; do sleep 0.1; kill -0 "$slow" || fail 'it did not begin'; done
+until grep --quiet 'it sleeps$' "$work/slow.log"; do sleep 0.1; kill -0 "$slow" || fail 'it did not begin'; done
 start=$(date +%s%N)
 kill -TERM "$slow"
 wait "$slow" && code=0 || code=$?
