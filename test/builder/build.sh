@@ -230,6 +230,10 @@ if [[ $builder = kaniko ]]; then
     --secret id=token,env=BUILD_TOKEN --compression zstd
   [[ $code = 0 ]] || fail 'it was not built with zstd'
   skopeo inspect --raw --tls-verify=false "docker://$open/team/app:zstd" | grep --quiet 'tar+zstd' || fail 'no layer is zstd'
+  # What docs/builders.md says that kaniko takes.
+  printf 'FROM scratch\nCOPY --link busybox /bin/busybox\nRUN --mount=type=bind,source=.,target=/src --mount=type=cache,target=/kept ["/bin/busybox", "cp", "/src/kept/file", "/kept/file"]\nCOPY <<END /said\nwords\nEND\n' >"$work/forms"
+  build forms --context "$context" --file "$work/forms" --tag "$open/team/app:forms"
+  [[ $code = 0 ]] || fail 'kaniko does not take what the documentation says'
   # The watcher was started with the address of credentials, and nothing that is built finds it.
   printf 'FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "sh", "-c", "cat /proc/[0-9]*/environ >/all; /bin/busybox grep -c canary /all; test $? = 1"]\n' >"$work/peek"
   build peek --context "$context" --file "$work/peek" --tag "$open/team/app:peek"
