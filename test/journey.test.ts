@@ -32,12 +32,13 @@ describe.skipIf(!GitRemote.hasHttp)(`from a push to a running application (${WAY
     expect(way.result).toEqual({ result: 'succeeded', code: 100, signal: null })
   })
 
-  it('tornade-build has the image built and pushed, and tells the digest that the registry has', () => {
+  it('actions/build-push has the image built and pushed, and tells the digest that the registry has', () => {
     expect(way.stored).toBe(way.built.digest)
     expect(way.built.images).toEqual([way.image])
+    expect(way.image).toMatch(/^127.0.0.1:\d+\/team\/shop@sha256:/)
   })
 
-  it('tornade-deploy changes the digest in the GitOps repository, and nothing else', () => {
+  it('actions/deploy changes the digest in the GitOps repository, and nothing else', () => {
     const { remote, deployed, built } = way
     expect(deployed.commit).toBe(remote.head())
     const [before, after] = ['main^', 'main'].map(at => remote.file('shop/values.yaml', at))

@@ -6,6 +6,7 @@
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -38,21 +39,22 @@ export const SECRETS = {
   argo: FakeArgo.TOKEN,
   build: 'canary-of-the-build',
 }
-export const GREETING = 'two  words, "quotes", \'more\''
 const DOCKERFILE = `FROM scratch
 ARG GREETING=none
 COPY busybox /bin/busybox
 RUN --mount=type=secret,id=token ["/bin/busybox", "sh", "-c", "printf %s \\"$GREETING\\" >/greeting; /bin/busybox wc -c </run/secrets/token >/length"]
 `
-/** The steps, as a workflow has them. */
+/** The steps, as a workflow has them: actions/checkout is git here, and our own actions are their scripts. */
 const STEPS = `
 cd "$NOTES"
 git -c http.extraheader="authorization: basic $(printf 'x-access-token:%s' "$TORNADE_GIT_TOKEN" | base64 -w 0)" \\
   clone --quiet --depth 1 "$REMOTE" gitops
-digest=$(tornade-build --context "$CONTEXT" --tag "$SHOP:$GITHUB_SHA" --build-arg "GREETING=$GREETING" \\
-  --secret id=token,env=BUILD_TOKEN --label "org.opencontainers.image.revision=$GITHUB_SHA" --metadata-file built.json)
-tornade-deploy --checkout gitops --image "$SHOP@$digest" --values shop/values.yaml --server "$ARGOCD" --app shop \\
-  --environment production --timeout 60s --json >deployed.json
+INPUT_CONTEXT=$CONTEXT INPUT_TAGS=$SHOP:$GITHUB_SHA INPUT_BUILD_ARGS='GREETING=two words' INPUT_SECRET_ENVS=token=BUILD_TOKEN \\
+  INPUT_EVENT=$GITHUB_EVENT_NAME INPUT_REF=$GITHUB_REF INPUT_DEFAULT_BRANCH=main GITHUB_OUTPUT=built \\
+  bash "$ACTIONS/build-push/build-push.sh"
+INPUT_IMAGE=$(sed -n '/^image<</{n;p}' built) INPUT_CHECKOUT=gitops INPUT_VALUES=shop/values.yaml INPUT_SERVER=$ARGOCD \\
+  INPUT_APPLICATIONS=shop INPUT_ENVIRONMENT=production INPUT_TIMEOUT=60s GITHUB_OUTPUT=deployed \\
+  bash "$ACTIONS/deploy/deploy.sh"
 `
 
 export interface Journey {
@@ -154,7 +156,7 @@ export async function journey(): Promise<Journey> {
         ARGOCD: argo.url,
         SHOP: shop,
         CONTEXT: join(folder, 'context'),
-        GREETING,
+        ACTIONS: join(folder, 'actions'),
         BUILD_TOKEN: SECRETS.build,
         TORNADE_GIT_TOKEN: SECRETS.git,
         ARGOCD_TOKEN: SECRETS.argo,
@@ -173,10 +175,12 @@ export async function journey(): Promise<Journey> {
         ? 'success'
         : 'failure',
   })
-  const written = (name: string) => {
-    const path = join(runner.folder, 'notes', name)
-    if (!existsSync(path)) throw new Error(`${runner.read('job-log')}\n${runner.output()}\n${builder.output}`)
-    return JSON.parse(readFileSync(path, 'utf8'))
+  const output = (step: string, name: string): string => {
+    const path = join(runner.folder, 'notes', step)
+    const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
+    const found = new RegExp(`^${name}<<(.*)\\n([^]*?)\\n\\1$`, 'm').exec(text)
+    if (!found) throw new Error(`${runner.read('job-log')}\n${runner.output()}\n${builder.output}`)
+    return found[2]!
   }
   return {
     stack: s,
@@ -186,10 +190,10 @@ export async function journey(): Promise<Journey> {
     runner,
     builder,
     log: String(runner.read('job-log')),
-    built: written('built.json'),
-    deployed: written('deployed.json'),
+    built: JSON.parse(output('built', 'metadata')),
+    deployed: JSON.parse(output('deployed', 'result')),
     stored: registry.digest(`team/shop:${queued.headSha}`),
-    image: `${shop}@${written('built.json').digest}`,
+    image: output('built', 'image'),
     remote,
     argo,
     github,
@@ -221,6 +225,7 @@ function workspace(): string {
   const folder = mkdtempSync(join(tmpdir(), 'tornade-journey-'))
   chmodSync(folder, 0o755)
   mkdirSync(join(folder, 'context'))
+  cpSync(join(ROOT, 'actions'), join(folder, 'actions'), { recursive: true })
   if (IS_REAL) copyFileSync('/bin/busybox', join(folder, 'context', 'busybox'))
   else writeFileSync(join(folder, 'context', 'busybox'), 'no program')
   writeFileSync(join(folder, 'context', 'Dockerfile'), DOCKERFILE)
@@ -231,7 +236,7 @@ function workspace(): string {
 async function tools(folder: string): Promise<void> {
   mkdirSync(join(folder, 'bin'))
   mkdirSync(join(folder, 'tools'))
-  for (const { path, bytes } of await bundleTools(ROOT)) {
+  for (const { path, bytes } of await bundleTools(ROOT, ['build', 'push', 'deploy'])) {
     const name = /^tools\/(.*)\.mjs$/.exec(path)![1]
     writeFileSync(join(folder, path), bytes)
     const script = `#!/bin/sh\nexec '${process.execPath}' '${join(folder, path)}' "$@"\n`
