@@ -178,6 +178,23 @@ describe('a sync', () => {
     expect(stderr).toContain('another operation is in progress')
   })
 
+  it('is given up on where another operation never ends, in time and by name', async () => {
+    const { argo } = await start({ automated: false, busy: Number.POSITIVE_INFINITY })
+    const { code, result } = await run(world.argv(['shop'], '--sync', '--timeout', '300ms'))
+    expect([code, result.outcome, result.message]).toEqual([
+      4,
+      'timed-out',
+      expect.stringContaining('another operation is in progress'),
+    ])
+    expect(argo.count('POST', '')).toBeGreaterThan(1)
+  })
+
+  it('that an application does by itself meanwhile is as good', async () => {
+    const { argo } = await start({ automated: true, busy: 1 })
+    expect((await run(world.argv(['shop'], '--sync'))).code).toBe(0)
+    expect(argo.count('POST', '')).toBeGreaterThan(0)
+  })
+
   it('without anything to push is done when its own operation is, not an earlier one', async () => {
     const { argo } = await start({ automated: false })
     const { code, result } = await run(['--server', argo.url, '--app', 'shop', '--sync', '--timeout', '20s'])
@@ -310,6 +327,34 @@ describe('before anything is pushed', () => {
       expect.stringContaining(reason),
     ])
     expect([remote.head(), result.commit]).toEqual([before, null])
+  })
+})
+
+describe('while it is waited for', () => {
+  it.each<[string, number, string, () => void]>([
+    [
+      'a token that runs out',
+      3,
+      'does not accept the token (401)',
+      () => world.argo.failing.push(...Array(9).fill({ status: 401, message: 'token is expired' })),
+    ],
+    [
+      'a right that is taken away',
+      3,
+      'Its role needs "applications, get, PROJECT/shop, allow"',
+      () => world.argo.forbidden.set('get', 'permission denied'),
+    ],
+    [
+      'an application that is deleted',
+      2,
+      'has no application shop (404)',
+      () => world.argo.failing.push(...Array(9).fill({ status: 404, message: '"shop" not found' })),
+    ],
+  ])('%s ends it with %i, and what was pushed is told', async (_, exit, reason, strike) => {
+    const { remote } = await start({ noStream: true, onSynced: () => strike() })
+    const { code, result } = await run(world.argv(['shop']))
+    expect([code, result.message]).toEqual([exit, expect.stringContaining(reason)])
+    expect(result.commit).toBe(remote.head())
   })
 })
 

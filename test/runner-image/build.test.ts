@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -177,6 +178,7 @@ describe('tornade-build beside kaniko', () => {
       '--pre-cleanup',
       '--cleanup',
       `--ignore-path=${watcher.exchange}`,
+      '--compressed-caching=false',
       '--push-retry=2',
       '--image-download-retry=2',
       '--push-ignore-immutable-tag-errors',
@@ -260,6 +262,41 @@ describe('tornade-build beside kaniko', () => {
       expect(existsSync(join(watcher.own, 'session'))).toBe(false)
     },
   )
+
+  it('is cancelled while its context is archived', async () => {
+    const watcher = startWatcher(BUILT)
+    const context = newFolder({ Dockerfile: '', big: '' })
+    truncateSync(join(context, 'big'), 20 * 2 ** 30)
+    const run = watcher.build(['--context', context, '--tag', REF])
+    const archive = () => watcher.left().map(id => join(watcher.exchange, 'builds', id, 'context.tar.gz'))[0]
+    await until(() => existsSync(archive() ?? '/nowhere') && statSync(archive()!).size > 2 ** 20)
+    const began = performance.now()
+    run.child.kill('SIGTERM')
+    expect((await run.ended).code).toBe(4)
+    expect(performance.now() - began).toBeLessThan(30_000)
+    expect(watcher.left()).toEqual([])
+    expect(existsSync(join(watcher.notes, 'arguments'))).toBe(false)
+  })
+
+  it('waits for another one of its job, and can be cancelled meanwhile', async () => {
+    const going = join(newFolder(), 'going')
+    const watcher = startWatcher(
+      `[ ! -e "${going}" ] || echo both >>"${top}/both"; : >"${going}"
+until [ -e "${going}-on" ]; do sleep 0.05; done; rm "${going}"; ${BUILT}`,
+    )
+    const build = () => watcher.build(['--context', newFolder({ Dockerfile: '' }), '--tag', REF])
+    const first = build()
+    await until(() => existsSync(going))
+    const [second, third] = [build(), build()]
+    const ready = () => watcher.left().filter(id => existsSync(join(watcher.exchange, 'builds', id, 'ready')))
+    await until(() => ready().length === 2)
+    third.child.kill('SIGTERM')
+    expect((await third.ended).code).toBe(4)
+    expect(ready()).toHaveLength(1)
+    writeFileSync(`${going}-on`, '')
+    expect([(await first.ended).code, (await second.ended).code]).toEqual([0, 0])
+    expect([existsSync(join(top, 'both')), watcher.left()]).toEqual([false, []])
+  })
 
   it('ends with its own timeout', async () => {
     const watcher = startWatcher('sleep 86399')

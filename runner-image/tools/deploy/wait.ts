@@ -87,6 +87,8 @@ class Follower {
   readonly #events: Application[] = []
   #wake: () => void = () => {}
   #isStreaming = false
+  /** The sync was not taken yet, because of another operation. */
+  #isKept = false
   #said = ''
 
   constructor(name: string, waiting: Waiting, signal: AbortSignal) {
@@ -163,6 +165,7 @@ class Follower {
     for (;;) {
       try {
         await this.#ask(() => argo.sync(this.#name, revision), 'sync')
+        this.#isKept = false
         say(revision ? `sync of ${short(revision)} asked for` : 'sync asked for')
         return earlier
       } catch (error) {
@@ -174,6 +177,7 @@ class Follower {
         }
         if (!/another operation is already in progress/i.test(error.message))
           throw argoFault(error, this.#name, this.#waiting.project, 'sync')
+        this.#isKept = true
         this.#report('another operation is in progress')
       }
       await this.#sleep(times.retry)
@@ -266,13 +270,15 @@ class Follower {
     const { revision, sync } = this.#waiting
     const seen = revision === null || revisionsIn(application).includes(revision)
     const automated = application.spec?.syncPolicy?.automated
-    const hint = !seen
-      ? `; it never saw ${short(revision!)}: does it look at this branch of ${line(application.spec?.source?.repoURL ?? 'this repository', 200)}?`
-      : application.status?.sync?.status === 'OutOfSync' &&
-          !sync &&
-          (!automated || automated.enabled === false)
-        ? '; it does not sync by itself: use --sync'
-        : ''
+    const hint = this.#isKept
+      ? '; another operation is in progress, and the sync was not taken: end it in Argo CD (argocd app terminate-op)'
+      : !seen
+        ? `; it never saw ${short(revision!)}: does it look at this branch of ${line(application.spec?.source?.repoURL ?? 'this repository', 200)}?`
+        : application.status?.sync?.status === 'OutOfSync' &&
+            !sync &&
+            (!automated || automated.enabled === false)
+          ? '; it does not sync by itself: use --sync'
+          : ''
     return `not done after ${Math.round(milliseconds / 1000)} s: ${describe(application)}${hint}`
   }
 
