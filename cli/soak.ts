@@ -34,7 +34,7 @@ Afterwards each world is held against what tornade promises.
   --json           one JSON document on stdout
 
 Jobs are queued for two hours, and at least five kinds of fault strike. From 20
-minutes later on nothing fails; everything must have ended 90 minutes after that.
+minutes later on nothing fails; 90 minutes after that all must have ended.
 
 Exit code: 0 all promises were kept; 1 one was broken, or it was interrupted;
 2 unusable input.

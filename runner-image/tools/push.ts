@@ -15,8 +15,9 @@ import { append, buildSummary, type Metadata, outputs } from './push/report.ts'
 
 const HELP = `Usage: tornade-push
 
-What actions/build-push of tornade runs: it takes its inputs by the environment, logs in to
-ECR, and calls tornade-build, which is the command to build an image with by hand.
+What actions/build-push of tornade runs: it takes its inputs by the environment,
+logs in to ECR, and calls tornade-build, which is the command to build an image
+with by hand.
 `
 
 const say = (text: string) => void process.stderr.write(`tornade-push: ${line(text)}\n`)

@@ -43,8 +43,9 @@ export interface Order {
 
 export const HELP = `Usage: tornade-build --context DIR --tag REF… [OPTION]…
 
-Builds an image: with kaniko beside the runner on Fargate (label build), with Docker on CodeBuild (label docker, or codebuild and
-build). Prints its digest; the builder's log goes to standard error.
+Builds an image: with kaniko beside the runner on Fargate (label build), with
+Docker on CodeBuild (label docker, or codebuild and build). Prints its digest;
+the builder's log goes to standard error.
 
   --context DIR            what COPY copies from (.); .dockerignore holds
   --file FILE              the Dockerfile (Dockerfile in the context)
@@ -54,15 +55,17 @@ build). Prints its digest; the builder's log goes to standard error.
   --tag REF                REGISTRY/REPOSITORY[:TAG]
   --push, --no-push        push it (yes)
   --platform PLATFORM      linux/amd64 or linux/arm64 (that of the runner)
-  --cache-repo REPOSITORY  where layers are kept for the next build; it must exist
+  --cache-repo REPOSITORY  of layers for the next build; it must exist
   --cache-read-only        add nothing to it
   --compression NAME       zstd or gzip, of layers (the builder's choice)
   --label KEY=VALUE        in the image's configuration
-  --metadata-file FILE     {digest, images, size, seconds, cache: {hits, misses}} as JSON
+  --metadata-file FILE     as JSON: {digest, images, size, seconds,
+                           cache: {hits, misses}}
   --timeout TIME           such as 90s, 60m or 2h (60m)
 
-Ends with 0: built; 1: the build failed; 2: what was asked for cannot be used; 3: there is no builder here, or this job
-may not build; 4: cancelled, or out of time.
+Exit code: 0 built; 1 the build failed; 2 what was asked for cannot be used;
+3 there is no builder here, or this job may not build; 4 cancelled, or out of
+time.
 `
 
 export class UnusableError extends Error {}
