@@ -154,10 +154,13 @@ describe('what is printed', () => {
 })
 
 describe('recordings', () => {
+  /** The same for all forms of it. */
+  let plainly: ReturnType<typeof json> | undefined
   test.each(['day.jsonl.gz', 'day.json', 'days', '-'])(
     'are read from %s as from a file of lines',
     async file => {
-      const plain = await json('day.jsonl', '--set', 'cpu=4')
+      plainly ??= json('day.jsonl', '--set', 'cpu=4')
+      const plain = await plainly
       const { files, ...rest } = await json(file, '--set', 'cpu=4')
       expect(files).toEqual([file])
       expect(rest).toEqual({
