@@ -1,9 +1,7 @@
 /** `tornade soak`: many seeded worlds with faults, each held against what tornade promises. */
 import { availableParallelism } from 'node:os'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
-import { DEFAULT_CONFIG } from '../functions/config.ts'
 import { TornadeError } from '../functions/core/errors.ts'
 import { clean } from '../functions/core/text.ts'
 import { FAULTS } from '../local/faults/catalogue.ts'
@@ -40,7 +38,6 @@ Exit code: 0 all promises were kept; 1 one was broken, or it was interrupted;
 2 unusable input.
 `
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SEEDS = 40
 /** Hours of two cores, and few enough to be kept in mind at once. */
 const MOST_SEEDS = 100_000
@@ -178,7 +175,7 @@ function thread(
   workers: Set<Worker>,
   add: (outcome: Outcome) => void,
 ): Promise<void> {
-  const order: WorkerOrder = { root: ROOT, region: DEFAULT_CONFIG.region, choice }
+  const order: WorkerOrder = { choice }
   const worker = new Worker(source, { workerData: order })
   workers.add(worker)
   let playing: number | undefined

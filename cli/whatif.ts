@@ -85,7 +85,8 @@ interface Question {
   readonly set: readonly string[]
 }
 
-export async function whatifCommand(argv: readonly string[], io: Io): Promise<number> {
+/** `kept` is for who asks more than once; a command that fails may leave orders in them. */
+export async function whatifCommand(argv: readonly string[], io: Io, kept?: Threads): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...argv],
     allowPositionals: true,
@@ -109,7 +110,7 @@ export async function whatifCommand(argv: readonly string[], io: Io): Promise<nu
   if (values.set.length === 0)
     throw new TornadeError('usage', 'whatif needs at least one --set KEY=VALUE; see tornade whatif --help')
   const question = await read(values, io)
-  const threads = [new Thread(), new Thread()] as const
+  const threads = kept ?? startThreads()
   try {
     const blocks = await readFiles(positionals, threads, io)
     const { recorded, today, changed } = await play(blocks, question, threads, io)
@@ -124,7 +125,7 @@ export async function whatifCommand(argv: readonly string[], io: Io): Promise<nu
     )
     return recorded.unreadable > 0 ? EXIT.unusable : EXIT.good
   } finally {
-    await Promise.all(threads.map(thread => thread.end()))
+    if (!kept) await Promise.all(threads.map(thread => thread.end()))
     if (io.interactive) io.stderr('\r\u001b[K')
   }
 }
@@ -285,6 +286,12 @@ function onlyOf(texts: readonly string[]): Only {
 
 // Threads
 
+export type Threads = readonly [Thread, Thread]
+
+export function startThreads(): Threads {
+  return [new Thread(), new Thread()]
+}
+
 class Thread {
   readonly #worker = new Worker(new URL('../local/whatif-worker.ts', import.meta.url), {
     workerData: { root: ROOT } satisfies WhatIfWorkerData,
@@ -318,7 +325,7 @@ class Thread {
 async function play(
   blocks: readonly Uint8Array[],
   { today, changed, labels, only, assumptions }: Question,
-  threads: readonly [Thread, Thread],
+  threads: Threads,
   io: Io,
 ) {
   const shares = [0, 0]

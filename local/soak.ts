@@ -15,7 +15,6 @@ import { ACME_APP, hex } from './payloads.ts'
 import { type Broken, Promises } from './promises.ts'
 import { Dice } from './random.ts'
 import { Timeline, type TimelineEntry } from './timeline.ts'
-import type { Wiring } from './wiring.ts'
 import { World, type WorldOptions } from './world.ts'
 
 export const START = Date.UTC(2026, 10, 2, 9)
@@ -55,7 +54,6 @@ export interface SoakOptions {
   readonly except?: readonly string[]
   /** Jobs are queued for so long, instead of BUSY_MINUTES: a world of those from before it was that. */
   readonly minutes?: number
-  readonly wiring?: Wiring
   readonly timeline?: boolean
   /** Makes another system of it, for whoever wants to see a promise broken. */
   readonly variant?: Variant
@@ -106,7 +104,7 @@ export async function soak(seed: number, options: SoakOptions = {}): Promise<Soa
 }
 
 async function play(seed: number, plan: SoakPlan, options: SoakOptions): Promise<SoakResult> {
-  const { variant, wiring } = options
+  const { variant } = options
   const { calm } = plan
   const secret = `hush-hush-${hex(`secret ${seed}`, 16)}`
   let world: World | null = null
@@ -132,7 +130,6 @@ async function play(seed: number, plan: SoakPlan, options: SoakOptions): Promise
     secret,
     log: promises.log(timeline?.log() ?? SILENT),
     jobSeconds: [20, 320],
-    ...(wiring ? { wiring } : {}),
     onJob: (job, before) => {
       promises.onJob(job, before)
       timeline?.onJob(job, before)

@@ -39,6 +39,15 @@ import { matchesPattern, readWiring, routeOf, type Wiring } from './wiring.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
+/** By region. Reading serverless.yml takes longer than many worlds do. */
+const read = new Map<string, Wiring>()
+
+async function wiringOf(region: string): Promise<Wiring> {
+  const wiring = read.get(region) ?? (await readWiring(ROOT, 'local', region))
+  read.set(region, wiring)
+  return wiring
+}
+
 export interface WorldOptions {
   readonly config: Config
   /** Time at which the clock starts, milliseconds since 1970. */
@@ -61,10 +70,6 @@ export interface WorldOptions {
   readonly computeFaults?: ComputeFaults
   /** Events of AWS on their way to EventBridge: may be lost, late or doubled. By default each one passes at once. */
   readonly onEvent?: (world: World, event: unknown, pass: (event: unknown) => void) => void
-  /** Another folder to read serverless.yml from. */
-  readonly root?: string
-  /** What was read there before, for who makes many worlds. */
-  readonly wiring?: Wiring
 }
 
 /** Named as in serverless.yml. */
@@ -118,8 +123,7 @@ export class World {
 
   /** @throws TornadeError wiring-unknown */
   static async create(options: WorldOptions): Promise<World> {
-    const { wiring, root = ROOT, config } = options
-    return new World(options, wiring ?? (await readWiring(root, 'local', config.region)))
+    return new World(options, await wiringOf(options.config.region))
   }
 
   private constructor(options: WorldOptions, wiring: Wiring) {

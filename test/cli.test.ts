@@ -1,4 +1,4 @@
-/** The command line as people and scripts use it: a process, its exit code and its two streams. */
+/** The command line as people and scripts use it: its arguments, its exit code and its two streams. */
 import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { main } from '../cli/main.ts'
 import { workflowJobPayload } from '../local/payloads.ts'
 import type { ReplayReport } from '../local/replay.ts'
 import { FILES } from './payloads/factory.ts'
@@ -67,7 +68,7 @@ describe.concurrent('replay', () => {
 
   test('--json: one document on stdout, and nothing else anywhere; - is standard input', async () => {
     const stdin = FILES.get('doubled.jsonl')!
-    const { code, stdout, stderr } = await tornade(['replay', '-', '--json'], { stdin })
+    const { code, stdout, stderr } = await inShell(['replay', '-', '--json'], { stdin })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const report = JSON.parse(stdout) as ReplayReport
     expect(report).toMatchObject({ deliveries: 3, duplicates: 2, jobs: [{ outcome: 'completed' }] })
@@ -75,7 +76,7 @@ describe.concurrent('replay', () => {
 
   test('--json stays one document when there is something to say on stderr', async () => {
     const files = [join(folder, 'rejected.json'), join(PAYLOADS, 'one-label.json')]
-    const { code, stdout, stderr } = await tornade(['replay', '--json', '--verbose', ...files], {
+    const { code, stdout, stderr } = await inShell(['replay', '--json', '--verbose', ...files], {
       cwd: join(folder, 'warned'),
     })
     expect(code).toBe(1)
@@ -212,7 +213,7 @@ describe.concurrent('replay --to', () => {
 
 describe.concurrent('help and mistakes', () => {
   test.each([['--help'], ['replay', '--help']])('%s %s', async (...args) => {
-    const { code, stdout, stderr } = await tornade(args.filter(Boolean))
+    const { code, stdout, stderr } = await inShell(args.filter(Boolean))
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^Usage: tornade /)
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
@@ -231,7 +232,7 @@ describe.concurrent('help and mistakes', () => {
 
   test('a tornade.yml with faults: 2, and all of them are listed', async () => {
     const file = join(PAYLOADS, 'one-label.json')
-    const { code, stdout, stderr } = await tornade(['replay', file, '--json'], {
+    const { code, stdout, stderr } = await inShell(['replay', file, '--json'], {
       cwd: join(folder, 'faults'),
     })
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
@@ -248,11 +249,33 @@ interface Ran {
   readonly stderr: string
 }
 
+interface Circumstances {
+  readonly cwd?: string
+  readonly stdin?: string
+  readonly env?: Record<string, string>
+}
+
 /** Runs the command line. Whatever it does, nobody is shown a stack trace. */
-async function tornade(
-  args: readonly string[],
-  options: { readonly cwd?: string; readonly stdin?: string; readonly env?: Record<string, string> } = {},
-): Promise<Ran> {
+async function tornade(args: readonly string[], options: Circumstances = {}): Promise<Ran> {
+  const said = { stdout: '', stderr: '' }
+  const code = await main(args, {
+    stdout: text => {
+      said.stdout += text
+    },
+    stderr: text => {
+      said.stderr += text
+    },
+    stdin: async () => Buffer.from(options.stdin ?? ''),
+    cwd: options.cwd ?? folder,
+    env: options.env ?? {},
+    interactive: false,
+  })
+  expect(said.stdout + said.stderr).not.toMatch(/^ {4}at /m)
+  return { code, ...said }
+}
+
+/** The same in a process of its own. */
+async function inShell(args: readonly string[], options: Circumstances = {}): Promise<Ran> {
   const child = spawn(NODE, [CLI, ...args], {
     cwd: options.cwd ?? folder,
     // The cache halves the time of a start, and changes nothing else: https://nodejs.org/api/module.html#module-compile-cache

@@ -3,22 +3,10 @@ import { describe, expect, it } from 'vitest'
 import { githubHostedPerMinute, jobCost, perMinute, runnerCost } from '../functions/core/cost.ts'
 import { PRICES } from '../functions/core/prices.ts'
 import type { Runner, RunnerCost, RunnerLaunch, RunnerShape } from '../functions/core/types.ts'
+import { shape } from './support/facts.ts'
 
 const T0 = Date.UTC(2026, 10, 2, 9, 0, 0)
 const at = (seconds: number) => T0 + Math.round(seconds * 1000)
-
-function shape(over: Partial<RunnerShape> = {}): RunnerShape {
-  return {
-    arch: 'x64',
-    compute: 'fargate',
-    capacity: 'on-demand',
-    cpu: 2,
-    memoryGiB: 4,
-    diskGiB: 20,
-    computeType: null,
-    ...over,
-  }
-}
 
 function build(over: Partial<RunnerShape> = {}): RunnerShape {
   return shape({

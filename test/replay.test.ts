@@ -113,23 +113,20 @@ describe('the recordings in test/payloads', () => {
     expect(await runnersOf(world)).toHaveLength(1)
   })
 
-  test('an environment gate: nothing starts before it opens, and the wait for it is no queueing', async () => {
-    const { report, world } = await replayFile('environment-gate.jsonl')
+  test.each([
+    [
+      'nothing starts before it opens, and the wait for it is no queueing',
+      'environment-gate.jsonl',
+      20 * MINUTE,
+    ],
+    ['one that opened after a weekend: the job is not too old', 'environment-gate-weekend.jsonl', 63 * HOUR],
+  ])('an environment gate: %s', async (_, file, opened) => {
+    const { report, world } = await replayFile(file)
     expect(counts(report)).toEqual({ deliveries: 3, accepted: 3, ignored: 0, rejected: 0, duplicates: 0 })
     expect(outcomes(report)).toEqual(['completed success'])
     const runners = await runnersOf(world)
     expect(runners).toHaveLength(1)
-    expect(runners[0]!.launch!.at).toBeGreaterThan(START + 20 * MINUTE)
-    expect(report.jobs[0]!.queueSeconds).toBeLessThan(60)
-  })
-
-  test('an environment gate that opened after a weekend: the job is not too old', async () => {
-    const { report, world } = await replayFile('environment-gate-weekend.jsonl')
-    expect(counts(report)).toEqual({ deliveries: 3, accepted: 3, ignored: 0, rejected: 0, duplicates: 0 })
-    expect(outcomes(report)).toEqual(['completed success'])
-    const runners = await runnersOf(world)
-    expect(runners).toHaveLength(1)
-    expect(runners[0]!.launch!.at).toBeGreaterThan(START + 63 * HOUR)
+    expect(runners[0]!.launch!.at).toBeGreaterThan(START + opened)
     expect(report.jobs[0]!.queueSeconds).toBeLessThan(60)
   })
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { applyRunnerEvent, jobState, runnerState } from '../functions/core/lifecycle.ts'
 import { totals } from '../functions/core/reports.ts'
-import type { Compute, Deferral, RunnerCapacity } from '../functions/core/types.ts'
+import type { Compute, Deferral, Job, RunnerCapacity } from '../functions/core/types.ts'
 import { GitHubError } from '../functions/github/errors.ts'
 import type { Ports, StartOutcome } from '../functions/ports.ts'
 import { update } from '../functions/update.ts'
@@ -1247,7 +1247,8 @@ describe('news that come at the same time', () => {
     expect(replaced).toMatchObject({ replacements: 1, runner: `tornade-${replaced!.key}-2` })
   })
 
-  it('do not leave a job with a runner that is taken while it is given it', async () => {
+  /** Jobs that fit are written this much later. */
+  async function slowToWrite(milliseconds: number, fits: (item: Job) => boolean): Promise<Stack> {
     const s: Stack = await stack({
       wrapPorts: ports => ({
         ...ports,
@@ -1255,13 +1256,18 @@ describe('news that come at the same time', () => {
           ...ports.ledger,
           jobs: proxy(ports.ledger.jobs, {
             put: async item => {
-              if (item.key === '1-1' && item.runner === name(3)) await s.world.clock.sleep(3 * SECOND)
+              if (fits(item)) await s.world.clock.sleep(milliseconds)
               return ports.ledger.jobs.put(item)
             },
           }),
         },
       }),
     })
+    return s
+  }
+
+  it('do not leave a job with a runner that is taken while it is given it', async () => {
+    const s = await slowToWrite(3 * SECOND, item => item.key === '1-1' && item.runner === name(3))
     await idle(s, [1, 3, 4], 2)
     await took(s, 1, 3)
     await s.world.clock.run(START + SECOND)
@@ -1271,20 +1277,7 @@ describe('news that come at the same time', () => {
   })
 
   it('leave a job with what its runner costs in the end', async () => {
-    const s: Stack = await stack({
-      wrapPorts: ports => ({
-        ...ports,
-        ledger: {
-          ...ports.ledger,
-          jobs: proxy(ports.ledger.jobs, {
-            put: async item => {
-              if (item.started && !item.completed) await s.world.clock.sleep(5 * SECOND)
-              return ports.ledger.jobs.put(item)
-            },
-          }),
-        },
-      }),
-    })
+    const s = await slowToWrite(5 * SECOND, item => item.started !== null && item.completed === null)
     await idle(s, [1], 1)
     const { ledger, queues, clock } = s.world
     const known = (await ledger.runners.get(name(1)))!

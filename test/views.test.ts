@@ -12,6 +12,7 @@ import {
 import { totals } from '../functions/core/reports.ts'
 import type { Job, JobEvent, JobRequest, Runner, RunnerShape } from '../functions/core/types.ts'
 import { apiJob, apiRunner, jobView, ranOn } from '../functions/core/views.ts'
+import { shape } from './support/facts.ts'
 
 const words = (text: string) => text.trim().split(/\s+/)
 
@@ -19,15 +20,7 @@ const T0 = Date.UTC(2026, 10, 2, 9, 0, 0)
 const DAY_MS = 86_400_000
 const at = (seconds: number) => T0 + Math.round(seconds * 1000)
 
-const FARGATE: RunnerShape = {
-  arch: 'x64',
-  compute: 'fargate',
-  capacity: 'on-demand',
-  cpu: 2,
-  memoryGiB: 4,
-  diskGiB: 20,
-  computeType: null,
-}
+const FARGATE = shape()
 const SPOT: RunnerShape = { ...FARGATE, arch: 'arm64', capacity: 'spot' }
 const BUILD: RunnerShape = {
   ...FARGATE,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { deliveriesOf, month } from '../bench/month.ts'
-import { whatifCommand } from '../cli/whatif.ts'
+import { startThreads, type Threads, whatifCommand } from '../cli/whatif.ts'
 import { DEFAULT_CONFIG, labelRules } from '../functions/config.ts'
 import { type LabelChange, rewritten } from '../local/whatif.ts'
 import { joined, packed, readBlock, readValues, unpacked } from '../local/whatif-facts.ts'
@@ -18,7 +18,10 @@ const DELIVERIES = [...deliveriesOf(JOBS)]
 const LINES = `${DELIVERIES.map(delivery => JSON.stringify(delivery)).join('\n')}\n`
 
 let folder: string
+/** Started once: to start them takes longer than what most commands ask of them. */
+let threads: Threads
 beforeAll(async () => {
+  threads = startThreads()
   folder = await mkdtemp(join(tmpdir(), 'whatif-'))
   await mkdir(join(folder, 'days'))
   const files = {
@@ -40,7 +43,10 @@ beforeAll(async () => {
   }
   for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content)
 })
-afterAll(() => rm(folder, { recursive: true }))
+afterAll(async () => {
+  await Promise.all(threads.map(thread => thread.end()))
+  await rm(folder, { recursive: true })
+})
 
 describe('both worlds', () => {
   test('are the same where nothing of it matters', async () => {
@@ -134,6 +140,11 @@ describe('what is printed', () => {
     expect(Math.max(...stdout.split('\n').map(line => line.length))).toBeLessThanOrEqual(80)
   })
 
+  test('does not depend on which threads play it', async () => {
+    const argv = ['day.jsonl', '--set', 'cpu=4', '--json']
+    expect(await alone(...argv)).toEqual(await whatif(...argv))
+  })
+
   test('shows how far it is to who watches', async () => {
     const { stderr, stdout } = await whatif('day.jsonl', '--set', 'cpu=4', { interactive: true })
     expect(stderr).toMatch(/\rreading \[#+\.*\] \d+ % /)
@@ -143,10 +154,13 @@ describe('what is printed', () => {
 })
 
 describe('recordings', () => {
+  /** The same for all forms of it. */
+  let plainly: ReturnType<typeof json> | undefined
   test.each(['day.jsonl.gz', 'day.json', 'days', '-'])(
     'are read from %s as from a file of lines',
     async file => {
-      const plain = await json('day.jsonl', '--set', 'cpu=4')
+      plainly ??= json('day.jsonl', '--set', 'cpu=4')
+      const plain = await plainly
       const { files, ...rest } = await json(file, '--set', 'cpu=4')
       expect(files).toEqual([file])
       expect(rest).toEqual({
@@ -233,7 +247,7 @@ describe('what is refused, with what to do', () => {
     [['ends.jsonl', '--set', 'cpu=4'], 'there is no queued job in it'],
     [['day.jsonl', '--set', 'cpu=4', '--config', 'none.yml'], 'none.yml cannot be read (ENOENT)'],
   ])('%j', async (argv, message) => {
-    const { code, stdout, stderr } = await whatif(...argv)
+    const { code, stdout, stderr } = await alone(...argv)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(message)
   })
@@ -251,7 +265,12 @@ async function json(...argv: string[]): Promise<any> {
   return JSON.parse(stdout)
 }
 
-async function whatif(...given: (string | { readonly interactive: true })[]) {
+type Given = readonly (string | { readonly interactive: true })[]
+const whatif = (...given: Given) => run(given, threads)
+/** In threads of its own, as in a shell. */
+const alone = (...given: Given) => run(given)
+
+async function run(given: Given, kept?: Threads) {
   const argv = given.filter(one => typeof one === 'string')
   const output = { stdout: '', stderr: '' }
   const io = {
@@ -267,7 +286,7 @@ async function whatif(...given: (string | { readonly interactive: true })[]) {
     interactive: given.some(one => typeof one === 'object'),
   }
   try {
-    return { code: await whatifCommand(argv, io), ...output }
+    return { code: await whatifCommand(argv, io, kept), ...output }
   } catch (error) {
     const { message, details = [] } = error as Error & { details?: readonly string[] }
     return { code: 2, ...output, stderr: [output.stderr, message, ...details].join('\n') }

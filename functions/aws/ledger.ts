@@ -59,6 +59,8 @@ export interface DynamoLedgerSettings {
   readonly log: Log
   /** Days that an item is kept after its end; pages go back as far. */
   readonly keepDays?: number
+  /** The same of the audit. */
+  readonly keepAuditDays?: number
 }
 
 const HOUR_MS = 3_600_000
@@ -88,7 +90,8 @@ export class DynamoLedger implements Ledger {
     const jobs = new Items(table, settings, JOBS)
     const runners = new Items(table, settings, RUNNERS)
     const reruns = new Items(table, settings, RERUNS)
-    const audit = new Items(table, { ...settings, keepDays: KEPT_MS.day / DAY_MS }, AUDIT)
+    const { keepAuditDays = KEPT_MS.day / DAY_MS } = settings
+    const audit = new Items(table, { ...settings, keepDays: keepAuditDays }, AUDIT)
     const rollups = new Rollups(table, settings)
     this.jobs = {
       get: key => jobs.get(key),

@@ -7,6 +7,7 @@ import { guardPolicy, LONGEST_POLICY, policyLength } from '../../functions/core/
 import { CODEBUILD_TYPES, FARGATE_SIZES } from '../../functions/core/sizes.ts'
 import type { StartRequest } from '../../functions/core/types.ts'
 import type { StartOutcome } from '../../functions/ports.ts'
+import { shape } from '../support/facts.ts'
 import type { FaultName } from './wire/faults.ts'
 import { type WireStack, wireClients, wireStack } from './wire/stack.ts'
 
@@ -19,15 +20,7 @@ const task: StartRequest = {
   token: 'tornade-41-1-1-t1',
   repositoryId: 7001,
   repository: 'acme/app',
-  shape: {
-    arch: 'x64',
-    compute: 'fargate',
-    capacity: 'on-demand',
-    cpu: 2,
-    memoryGiB: 4,
-    diskGiB: 20,
-    computeType: null,
-  },
+  shape: shape(),
   role: null,
   image: null,
   docker: false,

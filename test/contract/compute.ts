@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { RunnerShape, StartRequest } from '../../functions/core/types.ts'
 import type { Compute, StartOutcome } from '../../functions/ports.ts'
+import { shape } from '../support/facts.ts'
 
 export type Kind = Extract<StartOutcome, { outcome: 'failed' }>['kind']
 export type Case = keyof typeof CASES
@@ -30,15 +31,7 @@ const CASES = {
   longest: 'takes the longest names there are',
 } as const
 
-const fargate: RunnerShape = {
-  arch: 'x64',
-  compute: 'fargate',
-  capacity: 'on-demand',
-  cpu: 2,
-  memoryGiB: 4,
-  diskGiB: 20,
-  computeType: null,
-}
+const fargate = shape()
 const codebuild: RunnerShape = {
   ...fargate,
   compute: 'codebuild',

@@ -20,6 +20,7 @@ function on(dynamo: TestDynamo): LedgerMaker {
         clock: { now: () => LEDGER_NOW },
         log: SILENT,
         keepDays: 3,
+        keepAuditDays: 3,
       }),
     close: () => dynamo.close(),
   }

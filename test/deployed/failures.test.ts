@@ -125,20 +125,18 @@ describe('the log of a runner', () => {
   })
 })
 
+/** DynamoDB refuses this of one item from now on. */
+function refuse(operation: 'GetItem' | 'PutItem', key: string): void {
+  const __type = 'com.amazonaws.dynamodb.v20120810#ResourceNotFoundException'
+  world.meddle = (_, call) =>
+    call.operation === operation && call.body.includes(`"${key}"`)
+      ? json(400, { __type, message: 'no' })
+      : null
+}
+
 describe('a batch of ten', () => {
   it.each<[string, (key: string) => void]>([
-    [
-      'whose claim cannot be written',
-      key => {
-        world.meddle = (_, { operation, body }) =>
-          operation === 'PutItem' && body.includes(`"job#${key}"`)
-            ? json(400, {
-                __type: 'com.amazonaws.dynamodb.v20120810#ResourceNotFoundException',
-                message: 'no',
-              })
-            : null
-      },
-    ],
+    ['whose claim cannot be written', key => refuse('PutItem', `job#${key}`)],
     [
       'whom GitHub does not register',
       key => {
@@ -172,30 +170,8 @@ describe('a batch of ten', () => {
 
 describe('a batch of ten for lifecycle', () => {
   it.each<[string, (key: string) => void]>([
-    [
-      'whose job cannot be written',
-      key => {
-        world.meddle = (_, { operation, body }) =>
-          operation === 'PutItem' && body.includes(`"job#${key}"`)
-            ? json(400, {
-                __type: 'com.amazonaws.dynamodb.v20120810#ResourceNotFoundException',
-                message: 'no',
-              })
-            : null
-      },
-    ],
-    [
-      'whose runner cannot be read',
-      key => {
-        world.meddle = (_, { operation, body }) =>
-          operation === 'GetItem' && body.includes(`"runner#tornade-${key}-1"`)
-            ? json(400, {
-                __type: 'com.amazonaws.dynamodb.v20120810#ResourceNotFoundException',
-                message: 'no',
-              })
-            : null
-      },
-    ],
+    ['whose job cannot be written', key => refuse('PutItem', `job#${key}`)],
+    ['whose runner cannot be read', key => refuse('GetItem', `runner#tornade-${key}-1`)],
   ])('of which the third is one %s fails the third only', async (_, fail) => {
     const labels = ['tornade']
     const queued: Awaited<ReturnType<typeof world.queue>>[] = []

@@ -11,6 +11,7 @@ import type {
   Runner,
   RunnerEvent,
   RunnerLaunch,
+  RunnerShape,
   Spec,
 } from '../../functions/core/types.ts'
 
@@ -76,6 +77,20 @@ export function claimOf(over: Partial<Claim> = {}): Claim {
     request: startRequest(spec(), request().repository, runner, over.attempt ?? 1, ON_DEMAND),
     owner: 'somebody',
     leaseUntil: at(90),
+    ...over,
+  }
+}
+
+/** What is started for spec(). */
+export function shape(over: Partial<RunnerShape> = {}): RunnerShape {
+  return {
+    arch: 'x64',
+    compute: 'fargate',
+    capacity: 'on-demand',
+    cpu: 2,
+    memoryGiB: 4,
+    diskGiB: 20,
+    computeType: null,
     ...over,
   }
 }

@@ -1,5 +1,4 @@
 /** A whole tornade in stepped time, with what tests want to know of it. */
-import { fileURLToPath } from 'node:url'
 import { type Config, DEFAULT_CONFIG } from '../../functions/config.ts'
 import { generationOf, jobKeyOf } from '../../functions/core/plan.ts'
 import type { Job, Runner, StartRequest } from '../../functions/core/types.ts'
@@ -10,7 +9,6 @@ import { SILENT } from '../../local/log.ts'
 import { ACME_APP, hex } from '../../local/payloads.ts'
 import { Promises } from '../../local/promises.ts'
 import { generator } from '../../local/random.ts'
-import { readWiring } from '../../local/wiring.ts'
 import { World, type WorldOptions } from '../../local/world.ts'
 
 export { guarded } from '../../local/around.ts'
@@ -28,13 +26,6 @@ export type ConfigOverrides = Omit<Partial<Config>, 'limits' | 'runner'> & {
 export interface StackOptions extends Omit<Partial<WorldOptions>, 'config'> {
   readonly config?: ConfigOverrides
 }
-
-/** Reading serverless.yml takes longer than most of these worlds do. */
-const WIRING = await readWiring(
-  fileURLToPath(new URL('../..', import.meta.url)),
-  'local',
-  DEFAULT_CONFIG.region,
-)
 
 /** A world, and a watch over what it promises. */
 export interface Stack {
@@ -56,7 +47,6 @@ export async function stack({ config: overrides = {}, ...options }: StackOptions
   const world = await World.create({
     start: START,
     secret,
-    wiring: WIRING,
     ...options,
     log: promises.log(log),
     config,

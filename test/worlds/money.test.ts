@@ -1,22 +1,14 @@
 /** What seeded worlds with faults cost, by the ledger, by its reports and by the tasks and builds that really ran. */
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { DEFAULT_CONFIG } from '../../functions/config.ts'
 import { MISSING, newRunner, priced } from '../../functions/core/lifecycle.ts'
 import type { Runner } from '../../functions/core/types.ts'
 import type { TaskView } from '../../local/compute.ts'
 import { soak } from '../../local/soak.ts'
-import { readWiring } from '../../local/wiring.ts'
 import type { World } from '../../local/world.ts'
 import { launch } from '../support/facts.ts'
 import { summaryOfItems } from '../support/summary.ts'
 import { jobs, runners } from '../support/world.ts'
 
-const WIRING = await readWiring(
-  fileURLToPath(new URL('../..', import.meta.url)),
-  'local',
-  DEFAULT_CONFIG.region,
-)
 const SEEDS = Array.from({ length: 12 }, (_, index) => index + 1)
 /** Those that end a runner before its job. */
 const INTERRUPTIONS = ['spot-reclaim', 'host-dies', 'no-capacity-late', 'image-pull']
@@ -24,7 +16,6 @@ const INTERRUPTIONS = ['spot-reclaim', 'host-dies', 'no-capacity-late', 'image-p
 async function world(seed: number, faults?: readonly string[]): Promise<World> {
   let present: (() => World) | null = null
   const { broken } = await soak(seed, {
-    wiring: WIRING,
     // A clock of AWS that is wrong is wrong on the bill as well.
     ...(faults ? { faults } : { except: ['skewed-provider'] }),
     variant: {

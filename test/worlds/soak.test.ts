@@ -1,32 +1,15 @@
 /** Seeded worlds with faults keep all promises, and a system that breaks one is caught by that one. */
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import type { Io } from '../../cli/io.ts'
 import { soakCommand } from '../../cli/soak.ts'
-import { type Config, DEFAULT_CONFIG } from '../../functions/config.ts'
+import type { Config } from '../../functions/config.ts'
 import { proxy } from '../../local/around.ts'
 import { FAULTS } from '../../local/faults/catalogue.ts'
 import { MINUTE } from '../../local/faults/fault.ts'
 import { LATER_FAULTS, PAST_MINUTES, PAST_SEEDS } from '../../local/faults/past.ts'
 import { PROMISES, type PromiseName } from '../../local/promises.ts'
-import {
-  BOUND_MS,
-  BUSY_MINUTES,
-  KINDS,
-  planOf,
-  type SoakOptions,
-  START,
-  soak,
-  type Variant,
-} from '../../local/soak.ts'
+import { BOUND_MS, BUSY_MINUTES, KINDS, planOf, START, soak, type Variant } from '../../local/soak.ts'
 import { Timeline } from '../../local/timeline.ts'
-import { readWiring } from '../../local/wiring.ts'
-
-const WIRING = await readWiring(
-  fileURLToPath(new URL('../..', import.meta.url)),
-  'local',
-  DEFAULT_CONFIG.region,
-)
 
 const SEEDS = Array.from({ length: 8 }, (_, index) => index + 1)
 /** Some of those that broke a promise once; .ci/run plays them all. */
@@ -35,11 +18,9 @@ const PAST = [4, 13, 33, 36, 85, 87, 371, 375, 842]
 /** One whose first choice has five faults, of which one does not strike. */
 const FEW = 2
 
-const play = (seed: number, options: SoakOptions = {}) => soak(seed, { wiring: WIRING, ...options })
-
 describe('a seed', () => {
   it.each(SEEDS)('%i keeps all promises', async seed => {
-    const { broken, faults, jobs, stats } = await play(seed)
+    const { broken, faults, jobs, stats } = await soak(seed)
     expect({ seed, broken }).toEqual({ seed, broken: [] })
     expect(jobs).toBeGreaterThanOrEqual(50)
     expect(faults.filter(({ struck }) => struck > 0).length).toBeGreaterThanOrEqual(KINDS)
@@ -47,7 +28,7 @@ describe('a seed', () => {
   })
 
   it.each(PAST)('%i of the past keeps them by now', async seed => {
-    const { broken } = await play(seed, { except: LATER_FAULTS, minutes: PAST_MINUTES })
+    const { broken } = await soak(seed, { except: LATER_FAULTS, minutes: PAST_MINUTES })
     expect({ seed, broken }).toEqual({ seed, broken: [] })
   })
 
@@ -60,7 +41,7 @@ describe('a seed', () => {
   })
 
   it('in which few of its faults would strike has more of them', async () => {
-    const { faults, broken } = await play(FEW)
+    const { faults, broken } = await soak(FEW)
     expect(faults.length).toBeGreaterThan(planOf(FEW).faults.length)
     expect(faults.filter(({ struck }) => struck > 0).length).toBeGreaterThanOrEqual(KINDS)
     expect(faults.map(({ name }) => name)).toEqual(
@@ -70,13 +51,13 @@ describe('a seed', () => {
   })
 
   it('is the same run each time, and another one than its neighbour', async () => {
-    const [first, again, other] = [await play(7), await play(7), await play(8)]
+    const [first, again, other] = [await soak(7), await soak(7), await soak(8)]
     expect(again).toEqual(first)
     expect({ ...other, seed: 7 }).not.toEqual(first)
   })
 
   it('says what happened to whom a broken promise is about', async () => {
-    const { broken, timeline } = await play(7, { faults: [], timeline: true, variant: VARIANTS.final })
+    const { broken, timeline } = await soak(7, { faults: [], timeline: true, variant: VARIANTS.final })
     const key = '1000-1'
     expect(broken.map(({ what }) => what).join('\n')).toContain(key)
     const about = timeline.map(({ what }) => what).filter(what => what.includes(key))
@@ -103,10 +84,10 @@ describe('a timeline', () => {
 
 describe('a fault', () => {
   it('strikes when it is ordered, whichever it is', async () => {
-    const { faults } = await play(1, { faults: [...FAULTS.keys()] })
+    const { faults } = await soak(1, { faults: [...FAULTS.keys()] })
     // One that another one always comes before is ordered alone.
     for (const { name } of faults.filter(({ struck }) => struck === 0)) {
-      const alone = await Promise.all([1, 2, 3, 4, 13].map(seed => play(seed, { faults: [name] })))
+      const alone = await Promise.all([1, 2, 3, 4, 13].map(seed => soak(seed, { faults: [name] })))
       expect({ name, struck: alone.some(world => world.faults[0]!.struck > 0) }).toEqual({
         name,
         struck: true,
@@ -132,7 +113,7 @@ describe('a fault', () => {
       expect(order!.from).toBeGreaterThanOrEqual(START)
       expect(order!.to).toBeLessThanOrEqual(START + BUSY_MINUTES * MINUTE)
     }
-    const late = await play(3, { faults: ['event-late'], timeline: true, variant: VARIANTS.final })
+    const late = await soak(3, { faults: ['event-late'], timeline: true, variant: VARIANTS.final })
     const [{ from, to }] = late.faults as [(typeof late.faults)[number]]
     const strikes = late.timeline.filter(({ what }) => what.startsWith('! event-late'))
     expect(strikes.length).toBeGreaterThan(0)
@@ -220,8 +201,8 @@ describe('a system that breaks the promise', () => {
     const small = (seed: number) => planOf(seed).config.limits.runners === 8
     const seed = SEEDS.find(small)!
     const faults = FAULTS_OF[promise] ?? []
-    expect(await play(seed, { faults })).toMatchObject({ broken: [] })
-    const { broken } = await play(seed, { faults, variant: VARIANTS[promise] })
+    expect(await soak(seed, { faults })).toMatchObject({ broken: [] })
+    const { broken } = await soak(seed, { faults, variant: VARIANTS[promise] })
     expect(broken.map(item => item.promise)).toContain(promise)
   })
 })
@@ -245,8 +226,8 @@ describe('what outlives its runner', () => {
     const promises = new Set<PromiseName>()
     for (const seed of SEEDS) {
       wanted.clear()
-      expect(await play(seed, { faults: ['hung-runner', 'host-dies'] })).toMatchObject({ broken: [] })
-      const { broken } = await play(seed, { faults: ['hung-runner', 'host-dies'], variant: slow })
+      expect(await soak(seed, { faults: ['hung-runner', 'host-dies'] })).toMatchObject({ broken: [] })
+      const { broken } = await soak(seed, { faults: ['hung-runner', 'host-dies'], variant: slow })
       for (const { promise } of broken) promises.add(promise)
     }
     expect(promises).toContain('nothing-left')
@@ -259,14 +240,14 @@ describe('a cap that the gate does not know', () => {
     ['few-starts', 13, 'starts of repository', { limits: { startsPerHour: null } }],
     ['small-budget', 8, 'runners cost or can cost', { spend: null }],
   ])('%s is seen to be passed', async (fault, seed, words, { limits, ...rest }) => {
-    expect(await play(seed, { faults: [fault] })).toMatchObject({ broken: [] })
+    expect(await soak(seed, { faults: [fault] })).toMatchObject({ broken: [] })
     const config = (known: Config): Config => ({
       ...known,
       ...rest,
       limits: { ...known.limits, ...limits },
       repositories: limits ? {} : known.repositories,
     })
-    const { broken } = await play(seed, { faults: [fault], variant: { config } })
+    const { broken } = await soak(seed, { faults: [fault], variant: { config } })
     expect(
       broken
         .filter(({ promise }) => promise === 'caps')
