@@ -103,6 +103,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
       `  page     ${server.url}/`,
       `  webhook  ${server.url}/webhook`,
       `  secret   ${io.env.TORNADE_WEBHOOK_SECRET ? '(from TORNADE_WEBHOOK_SECRET)' : secret}`,
+      ...(empty ? [] : ['', 'Five sample weeks run first; the page waits for them some seconds.']),
       '',
     ].join('\n'),
   )
@@ -110,7 +111,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
     scheduleSample(world.clock, world.github, now, { marker: config.marker, owner: ownerOf(config) })
     await world.clock.run(now)
     const { items } = await world.ledger.jobs.page({ limit: 100_000 })
-    io.stdout(`Five sample weeks have run: ${items.length} jobs. They go on now; stop with Ctrl-C.\n\n`)
+    io.stdout(`They have run: ${items.length} jobs. They go on now; stop with Ctrl-C.\n\n`)
   }
   world.clock.goLive()
   live = server

@@ -14,6 +14,8 @@ import type { JobLoad } from './usage.ts'
 export interface SampleOptions {
   readonly marker: string
   readonly owner: { readonly login: string; readonly id: number }
+  /** Before the sample day; as many as SAMPLE_HISTORY_DAYS, unless given. */
+  readonly historyDays?: number
 }
 
 const MINUTE_MS = 60_000
@@ -147,9 +149,10 @@ export function scheduleSample(
   options: SampleOptions,
 ): void {
   const sample = new Sample(clock, github, options)
+  const { historyDays = SAMPLE_HISTORY_DAYS } = options
   for (const plan of WORKFLOWS) {
     for (const at of runTimes(plan, end)) clock.at(at, () => sample.queueRun(plan))
-    for (let day = 1; day <= SAMPLE_HISTORY_DAYS; day++) {
+    for (let day = 1; day <= historyDays; day++) {
       for (const at of historyTimes(plan, end - day * DAY_MS, day))
         clock.at(at, () =>
           sample.queueRun(plan.event === 'schedule' ? { ...plan, jobs: plan.jobs.slice(0, 4) } : plan),

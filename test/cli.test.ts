@@ -212,8 +212,9 @@ describe.concurrent('replay --to', () => {
 })
 
 describe.concurrent('help and mistakes', () => {
-  test.each([['--help'], ['replay', '--help']])('%s %s', async (...args) => {
-    const { code, stdout, stderr } = await inShell(args.filter(Boolean))
+  const HELP = ['', 'start', 'replay', 'explain', 'costs', 'record', 'whatif', 'soak']
+  test.each(HELP)('tornade %s --help', async command => {
+    const { code, stdout, stderr } = await tornade([command, '--help'].filter(Boolean))
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^Usage: tornade /)
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80)

@@ -5,7 +5,7 @@ import { adviceFor } from '../functions/core/advice.ts'
 import type { UsageSample } from '../functions/core/rollups.ts'
 import type { Runner, RunnerShape, Usage } from '../functions/core/types.ts'
 import { readUsage, withUsage } from '../functions/core/usage.ts'
-import { SAMPLE_HISTORY_DAYS, scheduleSample } from '../local/sample.ts'
+import { scheduleSample } from '../local/sample.ts'
 import { type Usage as Measured, usageLine } from '../runner-image/supervisor/usage.ts'
 import * as facts from './support/facts.ts'
 import { HOUR, job, jobOf, leftovers, proxy, runners, START, stack, untilQuiet } from './support/world.ts'
@@ -165,10 +165,12 @@ describe('what a runner measured', () => {
 describe('in the local world', () => {
   it('the sample day shows what its jobs used, and has advice where they ask for too much or too little', async () => {
     const { world, promises } = await stack()
-    const end = START + SAMPLE_HISTORY_DAYS * 24 * HOUR
+    const historyDays = 13
+    const end = START + historyDays * 24 * HOUR
     scheduleSample(world.clock, world.github, end, {
       marker: 'tornade',
       owner: { login: 'acme', id: 9919 },
+      historyDays,
     })
     await world.clock.run(end)
     expect(promises.broken).toEqual([])

@@ -11,7 +11,7 @@ import type { TornadeError } from '../../functions/core/errors.ts'
 import { bundle } from '../../scripts/bundle.ts'
 import { deploymentFaults, paramFaults, REGIONS, stageFault, templateFaults } from '../../scripts/package.ts'
 import { zip } from '../../scripts/zip.ts'
-import { compileStack, ROOT, type Template } from './stack.ts'
+import { compileStack, ROOT } from './stack.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -465,31 +465,6 @@ describe('npm run package', () => {
       '  tornade.yml: region: AWS has no region eu-west-9',
     ])
   })
-
-  it('makes a template with the images of tornade.yml, by their digests', async () => {
-    const stage = 'package-test'
-    const made = ['package', 'stack'].map(name => join(ROOT, '.tornade', name, stage))
-    const cwd = await mkdtemp(join(folder, 'cwd-'))
-    const image = `123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/node@sha256:${'a'.repeat(64)}`
-    const text = `region: eu-west-1\nowners: { acme: 9919 }\nimages: { node: '${image}' }\n`
-    await writeFile(join(cwd, 'tornade.yml'), text)
-    try {
-      expect((await run(cwd, '--stage', stage)).code).toBe(0)
-      const template = join(made[1]!, 'cloudformation-template-update-stack.json')
-      const { Resources } = JSON.parse(await readFile(template, 'utf8')) as Template
-      const images = Object.values(Resources).flatMap(({ Properties }) =>
-        String(Properties?.Family).startsWith(`tornade-${stage}-image-`)
-          ? [[Properties!.Family, (Properties!.ContainerDefinitions as { Image: string }[])[0]!.Image]]
-          : [],
-      )
-      expect(images).toEqual([
-        [`tornade-${stage}-image-node-x64`, image],
-        [`tornade-${stage}-image-node-arm64`, image],
-      ])
-    } finally {
-      for (const path of made) await rm(path, { recursive: true, force: true })
-    }
-  }, 60_000)
 
   it('refuses options that it does not know', async () => {
     expect(await run(folder, '--stag', 'dev')).toMatchObject({

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Result } from '../../runner-image/tools/deploy/report.ts'
-import { FakeArgo, type Play } from '../support/argocd.ts'
-import { Deploying, IMAGE, NEW, OLD, OTHER, REPOSITORY, VALUES } from '../support/deploying.ts'
+import type { Result } from '../../../runner-image/tools/deploy/report.ts'
+import { FakeArgo, type Play } from '../../support/argocd.ts'
+import { Deploying, IMAGE, NEW, OLD, OTHER, REPOSITORY, VALUES } from '../../support/deploying.ts'
 
 let world: Deploying
 const start = async (play: Partial<Play> = {}, names = ['shop']) => {

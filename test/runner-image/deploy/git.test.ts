@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { Deploying, IMAGE, NEW, OLD, OTHER, VALUES } from '../support/deploying.ts'
-import { GitRemote } from '../support/git-remote.ts'
+import { Deploying, IMAGE, NEW, OLD, OTHER, VALUES } from '../../support/deploying.ts'
+import { GitRemote } from '../../support/git-remote.ts'
 
 let world: Deploying
 const start = async (files?: Readonly<Record<string, string>>) => {

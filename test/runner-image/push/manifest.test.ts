@@ -8,11 +8,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { parse } from 'yaml'
-import { indexOf, join as joinImages } from '../../runner-image/tools/push/index.ts'
-import { Repository } from '../../runner-image/tools/push/repository.ts'
-import { bundleTools } from '../../scripts/tools.ts'
+import { indexOf, join as joinImages } from '../../../runner-image/tools/push/index.ts'
+import { Repository } from '../../../runner-image/tools/push/repository.ts'
+import { bundleTools } from '../../../scripts/tools.ts'
 
-const ROOT = join(import.meta.dirname, '..', '..')
+const ROOT = join(import.meta.dirname, '../../..')
 const ACTION = join(ROOT, 'actions/manifest')
 const OCI = 'application/vnd.oci.image.manifest.v1+json'
 const OCI_INDEX = 'application/vnd.oci.image.index.v1+json'

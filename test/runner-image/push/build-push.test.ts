@@ -17,10 +17,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { readOrder } from '../../runner-image/tools/push/order.ts'
-import { bundleTools } from '../../scripts/tools.ts'
+import { readOrder } from '../../../runner-image/tools/push/order.ts'
+import { bundleTools } from '../../../scripts/tools.ts'
 
-const ROOT = join(import.meta.dirname, '..', '..')
+const ROOT = join(import.meta.dirname, '../../..')
 const ACTION = join(ROOT, 'actions/build-push')
 const [STEP] = (
   parse(readFileSync(join(ACTION, 'action.yml'), 'utf8')) as {

@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { USAGE } from '../../runner-image/tools/deploy/arguments.ts'
-import { FakeArgo } from '../support/argocd.ts'
-import { Deploying, IMAGE } from '../support/deploying.ts'
+import { USAGE } from '../../../runner-image/tools/deploy/arguments.ts'
+import { FakeArgo } from '../../support/argocd.ts'
+import { Deploying, IMAGE } from '../../support/deploying.ts'
 
-const ROOT = join(import.meta.dirname, '..', '..')
+const ROOT = join(import.meta.dirname, '../../..')
 const SCRIPT = join(ROOT, 'actions/deploy/deploy.sh')
 const folder = mkdtempSync(join(tmpdir(), 'tornade-program-'))
 const program = join(folder, 'deploy.mjs')
