@@ -575,41 +575,6 @@ describe('the end of a job that is told otherwise after its runner has stopped',
   })
 })
 
-describe('a repository with 800 jobs that wait', () => {
-  it('loses none of them, and starts hardly more runners than it has jobs', { timeout: 60_000 }, async () => {
-    const s: Stack = await stack({ config: { limits: { runners: 60, perRepository: 60 } } })
-    for (let id = 1; id <= 800; id++) {
-      // Of two kinds, of which one takes the runners of the other.
-      const labels = id % 2 === 0 ? ['tornade'] : ['tornade', 'arm64']
-      s.world.github.queue(job(id, { labels, script: { durationMs: (30 + (id % 7) * 10) * SECOND } }))
-    }
-    await untilQuiet(s)
-    expect((await jobs(s.world)).map(jobState)).toEqual(Array(800).fill('completed'))
-    expect((await runners(s.world)).length).toBeLessThanOrEqual(808)
-    expect(await leftovers(s)).toEqual([])
-  })
-
-  it('takes no runner from a job behind 600 older ones', { timeout: 60_000 }, async () => {
-    const s: Stack = await stack({ config: { limits: { runners: 60, perRepository: 60 } } })
-    for (let id = 1; id <= 800; id++) {
-      const gate = id <= 600
-      const labels = gate ? ['tornade', 'arm64', 'docker'] : id % 2 === 0 ? ['tornade'] : ['tornade', 'arm64']
-      const durationMs = (30 + (id % 7) * 10) * SECOND
-      s.world.github.queue(job(id, { labels, gate, script: { durationMs } }))
-    }
-    await s.world.clock.run(START + HOUR)
-    const waits = (await jobs(s.world))
-      .filter(({ started }) => started !== null)
-      .map(({ started, request }) => started!.at - request.createdAt)
-    expect(waits).toHaveLength(200)
-    expect(Math.max(...waits)).toBeLessThan(6 * MINUTE)
-    for (let id = 1; id <= 600; id++) s.world.github.openGate(id)
-    await untilQuiet(s)
-    expect((await jobs(s.world)).map(jobState)).toEqual(Array(800).fill('completed'))
-    expect(await leftovers(s)).toEqual([])
-  })
-})
-
 describe('a job whose borrowed runner is lost', () => {
   it('goes back to its own, although lists do not show that one yet', async () => {
     const own = 'tornade-1-1-1'

@@ -1,7 +1,9 @@
-/** A thousand jobs at once, under the limits of GitHub and AWS. */
+/** A thousand jobs at once, under the limits of GitHub and AWS; and a repository in which hundreds wait. */
 import { describe, expect, it } from 'vitest'
+import { jobState } from '../../functions/core/lifecycle.ts'
 import { limitedStarts } from '../../local/faults/calls.ts'
 import {
+  HOUR,
   job,
   jobs,
   leftovers,
@@ -100,5 +102,40 @@ describe('a burst', () => {
     const started = (await runners(s.world)).length
     process.stderr.write(`burst of ${count}, ${most} at a time: ${started} runners\n`)
     expect(started).toBeLessThanOrEqual(count * 1.01)
+  })
+})
+
+describe('a repository with 800 jobs that wait', () => {
+  it('loses none of them, and starts hardly more runners than it has jobs', { timeout: 60_000 }, async () => {
+    const s: Stack = await stack({ config: { limits: { runners: 60, perRepository: 60 } } })
+    for (let id = 1; id <= 800; id++) {
+      // Of two kinds, of which one takes the runners of the other.
+      const labels = id % 2 === 0 ? ['tornade'] : ['tornade', 'arm64']
+      s.world.github.queue(job(id, { labels, script: { durationMs: (30 + (id % 7) * 10) * SECOND } }))
+    }
+    await untilQuiet(s)
+    expect((await jobs(s.world)).map(jobState)).toEqual(Array(800).fill('completed'))
+    expect((await runners(s.world)).length).toBeLessThanOrEqual(808)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('takes no runner from a job behind 600 older ones', { timeout: 60_000 }, async () => {
+    const s: Stack = await stack({ config: { limits: { runners: 60, perRepository: 60 } } })
+    for (let id = 1; id <= 800; id++) {
+      const gate = id <= 600
+      const labels = gate ? ['tornade', 'arm64', 'docker'] : id % 2 === 0 ? ['tornade'] : ['tornade', 'arm64']
+      const durationMs = (30 + (id % 7) * 10) * SECOND
+      s.world.github.queue(job(id, { labels, gate, script: { durationMs } }))
+    }
+    await s.world.clock.run(START + HOUR)
+    const waits = (await jobs(s.world))
+      .filter(({ started }) => started !== null)
+      .map(({ started, request }) => started!.at - request.createdAt)
+    expect(waits).toHaveLength(200)
+    expect(Math.max(...waits)).toBeLessThan(6 * MINUTE)
+    for (let id = 1; id <= 600; id++) s.world.github.openGate(id)
+    await untilQuiet(s)
+    expect((await jobs(s.world)).map(jobState)).toEqual(Array(800).fill('completed'))
+    expect(await leftovers(s)).toEqual([])
   })
 })
