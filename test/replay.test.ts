@@ -1,16 +1,22 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join, relative } from 'node:path'
-import fc from 'fast-check'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Config, DEFAULT_CONFIG } from '../functions/config.ts'
-import type { JobView } from '../functions/core/views.ts'
 import { SILENT } from '../local/log.ts'
-import { ACME_APP, workflowJobPayload } from '../local/payloads.ts'
+import { workflowJobPayload } from '../local/payloads.ts'
 import { type Recording, readRecordings } from '../local/recordings.ts'
-import { duplicates, type ReplayOptions, type ReplayReport, replay } from '../local/replay.ts'
+import { duplicates, type ReplayReport, replay } from '../local/replay.ts'
 import type { World } from '../local/world.ts'
 import { FILES, START } from './payloads/factory.ts'
+import {
+  expectMoneyConserved,
+  expectNothingLeft,
+  type Run,
+  recordingsOf,
+  runnersOf,
+  runUnchecked,
+} from './support/replaying.ts'
 
 // Some look at thousands of cases, beside whatever else this machine does.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 })
@@ -569,79 +575,6 @@ describe('money', () => {
   })
 })
 
-describe('any recording', () => {
-  const OWN = { id: 8_120_331, name: 'tornade-11-1-1' }
-  /** Deliveries of a few jobs in any order, doubled or missing, at any time within three days. */
-  const recording = fc.array(
-    fc.record({
-      jobId: fc.integer({ min: 1, max: 6 }),
-      attempt: fc.constantFrom(1, 1, 1, 2),
-      sameRun: fc.boolean(),
-      action: fc.constantFrom('queued', 'queued', 'queued', 'waiting', 'in_progress', 'completed'),
-      status: fc.constantFrom(undefined, undefined, 'waiting'),
-      conclusion: fc.constantFrom('success', 'failure', 'cancelled', 'skipped'),
-      labels: fc.constantFrom(
-        ['tornade'],
-        ['tornade', 'codebuild'],
-        ['tornade', 'arm64', 'spot'],
-        ['tornade/arm64/run-1'],
-        ['tornade', '5cpu'],
-        ['ubuntu-latest'],
-      ),
-      later: fc.oneof(fc.constantFrom(0, 100, 30 * SECOND), fc.integer({ min: 0, max: 3 * DAY })),
-      created: fc.constantFrom(0, 0, 0, MINUTE, 30 * HOUR),
-      lasted: fc.constantFrom(0, 40 * SECOND, 7 * HOUR),
-      // Recordings of a tornade have runners of the names that are given here too.
-      runner: fc.constantFrom(null, { id: 812, name: 'ip-10-0-3-77' }, OWN),
-      repository: fc.constantFrom(ACME_APP, ACME_APP, {
-        ...ACME_APP,
-        id: 7002,
-        name: 'acme/site',
-        private: false,
-      }),
-      guid: fc.constantFrom('a', 'b', 'c', undefined),
-    }),
-    { maxLength: 25 },
-  )
-  type Sketch = typeof recording extends fc.Arbitrary<(infer T)[]> ? T : never
-
-  function draw({ later, created, lasted, guid, sameRun, status, ...facts }: Sketch): Recording {
-    const createdAt = START + later - created
-    const payload = workflowJobPayload({
-      ...facts,
-      // GitHub gives every attempt an id of its own.
-      jobId: facts.jobId * 10 + facts.attempt,
-      ...(status && facts.action === 'queued' ? { status } : {}),
-      runId: sameRun ? 1 : facts.jobId,
-      createdAt,
-      ...(facts.action === 'completed' ? { startedAt: createdAt, completedAt: createdAt + lasted } : {}),
-    })
-    const headers = guid === undefined ? {} : { 'X-GitHub-Delivery': guid }
-    const delivered_at = new Date(START + later).toISOString()
-    return recordingsOf(JSON.stringify({ headers, payload, delivered_at }))[0]!
-  }
-
-  test('ends with every job told of and every runner gone, and twice in the same way', async () => {
-    await fc.assert(
-      fc.asyncProperty(recording, async sketches => {
-        const limits = { ...DEFAULT_CONFIG.limits, runners: 3 }
-        const { report, world } = await runUnchecked(sketches.map(draw), { limits })
-        expect(report.accepted + report.ignored + report.rejected).toBe(sketches.length)
-        expect(report.rejected).toBe(0)
-        for (const { outcome, jobId } of report.jobs)
-          expect(outcome, `job ${jobId}`).toMatch(/^(completed|refused|cancelled|waiting)$/)
-        expect(new Set(report.jobs.map(({ jobId, attempt }) => `${jobId}-${attempt}`)).size).toBe(
-          report.jobs.length,
-        )
-        expectMoneyConserved(report)
-        if (sketches.length > 0) await expectNothingLeft(world)
-        expect((await runUnchecked(sketches.map(draw), { limits })).report).toEqual(report)
-      }),
-      { numRuns: 20 },
-    )
-  })
-})
-
 describe('duplicates: the same delivery id, or the same job, attempt, action and status', () => {
   const job = { jobId: 7, action: 'queued' } as const
   test.each<[string, number, Recording[]]>([
@@ -668,12 +601,6 @@ type Facts = Omit<Parameters<typeof workflowJobPayload>[0], 'action'> & {
   readonly action?: 'queued' | 'waiting' | 'in_progress' | 'completed'
 }
 
-interface Run {
-  readonly report: ReplayReport
-  readonly world: World
-  readonly rejected: readonly (readonly [number, string])[]
-}
-
 async function replayFile(name: string): Promise<Run> {
   return run(recordingsOf(await readFile(join(PAYLOADS, name)), name))
 }
@@ -684,62 +611,6 @@ async function run(recordings: readonly Recording[], config: Partial<Config> = {
   expectMoneyConserved(done.report)
   await expectNothingLeft(done.world)
   return done
-}
-
-async function runUnchecked(
-  recordings: readonly Recording[],
-  config: Partial<Config> = {},
-  options: Partial<ReplayOptions> = {},
-): Promise<Run> {
-  let world: World | undefined
-  const rejected: [number, string][] = []
-  const report = await replay(recordings, {
-    config: { ...DEFAULT_CONFIG, ...config },
-    log: SILENT,
-    secret: 'a secret of the tests',
-    onRejected: (_, status, reason) => rejected.push([status, reason]),
-    onEnd: ended => {
-      world = ended
-    },
-    ...options,
-  })
-  return { report, world: world!, rejected }
-}
-
-/** totals.costUsd = Σ jobs' costUsd + idleUsd + startupUsd, to the micro-dollar. */
-function expectMoneyConserved({ jobs, totals }: ReplayReport): void {
-  const spent = jobs.reduce((sum, { costUsd }) => sum + micro(costUsd ?? 0), 0)
-  expect(spent + micro(totals.idleUsd) + micro(totals.startupUsd)).toBe(micro(totals.costUsd))
-  const hosted = jobs.reduce((sum, { githubHostedUsd }) => sum + micro(githubHostedUsd ?? 0), 0)
-  expect(micro(totals.githubHostedUsd)).toBe(hosted)
-  for (const amount of [...jobs.flatMap(money), ...Object.values(totals)])
-    expect(Math.abs(amount * 1e6 - micro(amount)), `${amount} has more than six decimals`).toBeLessThan(1e-6)
-}
-
-function money({ costUsd, githubHostedUsd }: JobView): number[] {
-  return [costUsd, githubHostedUsd].filter(amount => amount !== null)
-}
-
-function micro(usd: number): number {
-  return Math.round(usd * 1e6)
-}
-
-async function expectNothingLeft(world: World): Promise<void> {
-  expect(world.compute.live).toBe(0)
-  expect(world.backlog).toEqual({ waiting: 0, dead: 0 })
-  expect(world.tickets.waiting).toBe(0)
-  expect([...world.github.runners()]).toEqual([])
-  expect(await world.ledger.gate.get()).toMatchObject({ holders: {}, waiting: {} })
-  for (const runner of await runnersOf(world)) {
-    expect(runner.stoppedAt).not.toBeNull()
-    expect(runner.launch).not.toBeNull()
-    expect(runner.cost).not.toBeNull()
-  }
-}
-
-/** All runners there ever were, oldest first. */
-async function runnersOf(world: World) {
-  return [...(await world.ledger.runners.page({ limit: Number.POSITIVE_INFINITY })).items].reverse()
 }
 
 function mostAtOnce(runners: Awaited<ReturnType<typeof runnersOf>>): number {
@@ -760,12 +631,6 @@ function counts({ deliveries, accepted, ignored, rejected, duplicates }: ReplayR
 
 function outcomes(report: ReplayReport): string[] {
   return report.jobs.map(({ outcome, conclusion }) => `${outcome} ${conclusion}`)
-}
-
-function recordingsOf(text: string | Buffer, name = 'a test'): Recording[] {
-  return readRecordings(Buffer.from(text), name, fault => {
-    throw fault
-  })
 }
 
 /** A bare payload; `later` is when it was delivered, counted from START. */
