@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images of one architecture (x64 or arm64), of runners with the newest runner program and of the image builder,
-# tests them, and pushes them only when all are good. pin.sh then brings them into use. Runs in CodeBuild, weekly and after each deployment
+# tests them, and pushes what is good: nothing without both of the runners', which are not kept from their weekly image by a
+# builder that comes from somebody else's registry. pin.sh then brings them into use. Runs in CodeBuild, weekly and after each deployment
 # (infra/images.yml); wants Docker, jq, curl, and to be logged in to the registry.
 #
 #     REPOSITORY=…dkr.ecr…/tornade-prod-runner build.sh x64
@@ -59,9 +60,14 @@ for target in fargate codebuild; do
     "$here"
   docker run --rm --network none --entrypoint /opt/tornade/self-check "$(tag_of "$target")" "$target"
 done
-docker build --pull --tag "$(tag_of builder)" "$here/../builder-image"
-docker run --rm --network none --entrypoint /kaniko/bin/sh "$(tag_of builder)" /kaniko/self-check
-for target in fargate codebuild builder; do
+good=(fargate codebuild)
+if docker build --pull --tag "$(tag_of builder)" "$here/../builder-image" &&
+  docker run --rm --network none --entrypoint /kaniko/bin/sh "$(tag_of builder)" /kaniko/self-check; then
+  good+=(builder)
+else
+  echo 'build.sh: the image builder could not be built, or failed its test; the images of runners go on without it' >&2
+fi
+for target in "${good[@]}"; do
   tag=$(tag_of "$target")
   docker push --quiet "$tag"
   docker image inspect "$tag" | jq --exit-status --raw-output --arg repository "$REPOSITORY" \

@@ -2,15 +2,16 @@
 # Brings what build.sh has built, tested and pushed into use: the digest for Fargate as the next revision of the task
 # definition FAMILY, made from DRAFT, and with that of the image builder as that of BUILD_FAMILY, made from BUILD_DRAFT; the
 # digest for CodeBuild as the parameter PARAMETER, the release of the runner program as RUNNER_PARAMETER. Then all are tagged as
-# in use.
+# in use. Where there is no new image builder BUILD_FAMILY stays as it is, and the build ends as failed, so that somebody looks.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${DRAFT:?}" "${FAMILY:?}" "${BUILD_DRAFT:?}" "${BUILD_FAMILY:?}" "${PARAMETER:?}" "${RUNNER_PARAMETER:?}"
 
 fargate=$(<"$here/fargate.digest")
 codebuild=$(<"$here/codebuild.digest")
-builder=$(<"$here/builder.digest")
-for image in "$fargate" "$codebuild" "$builder"; do
+builder=
+[[ ! -f $here/builder.digest ]] || builder=$(<"$here/builder.digest")
+for image in "$fargate" "$codebuild" ${builder:+"$builder"}; do
   [[ $image =~ @sha256:[0-9a-f]{64}$ ]] || { echo "pin.sh: '$image' is no digest" >&2; exit 1; }
 done
 
@@ -28,9 +29,9 @@ definition_of() {
 
 images=$(jq --null-input --arg runner "$fargate" --arg builder "$builder" '{runner: $runner, builder: $builder}')
 # Both first, so that one is not registered without the other.
-definition=$(definition_of "$DRAFT" "$FAMILY" "$(jq 'del(.builder)' <<<"$images")")
-build_definition=$(definition_of "$BUILD_DRAFT" "$BUILD_FAMILY" "$images")
-for input in "$definition" "$build_definition"; do
+definitions=("$(definition_of "$DRAFT" "$FAMILY" "$(jq 'del(.builder)' <<<"$images")")")
+[[ -z $builder ]] || definitions+=("$(definition_of "$BUILD_DRAFT" "$BUILD_FAMILY" "$images")")
+for input in "${definitions[@]}"; do
   revision=$(aws ecs register-task-definition --cli-input-json "$input" \
     --query taskDefinition.taskDefinitionArn --output text)
   echo "pin.sh: $revision is registered"
@@ -40,9 +41,13 @@ echo "pin.sh: $PARAMETER is $codebuild"
 aws ssm put-parameter --name "$RUNNER_PARAMETER" --type String --overwrite --value "$(<"$here/release")" >/dev/null
 
 # A name that the lifecycle of the repository keeps; the push adds nothing but that.
-for target in fargate codebuild builder; do
+for target in fargate codebuild ${builder:+builder}; do
   image=$(<"$here/$target.digest")
   pinned=$(<"$here/$target.pinned")
   docker tag "$image" "$pinned"
   docker push --quiet "$pinned"
 done
+if [[ -z $builder ]]; then
+  echo "pin.sh: $BUILD_FAMILY stays as it is: there is no new image builder (see build.sh above)" >&2
+  exit 1
+fi

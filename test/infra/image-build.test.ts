@@ -209,18 +209,35 @@ describe.skipIf(missing.length > 0)('an image build', () => {
     'curl --fail --silent --show-error --location --retry',
     'docker build --pull --target codebuild',
     'docker run',
-    `docker build --pull --tag ${REPOSITORY}:builder`,
-    'docker run --rm --network none --entrypoint /kaniko/bin/sh',
     `docker push --quiet ${REPOSITORY}:builder`,
     `docker push --quiet ${REPOSITORY}:fargate`,
     `docker push --quiet ${REPOSITORY}:codebuild`,
     'docker image inspect',
     'aws ecs describe-task-definition',
+    `aws ecs describe-task-definition --task-definition ${BUILD_DRAFT.taskDefinitionArn}`,
   ])('pins nothing when this fails: %s', async failing => {
     const { code, calls } = await build(failing)
     expect(code).toBe(9)
     expect(calls.at(-1)!.startsWith(failing)).toBe(true)
     expect(calls.filter(call => /register-task-definition|put-parameter|pinned-/.test(call))).toEqual([])
+  })
+
+  it.each([
+    `docker build --pull --tag ${REPOSITORY}:builder`,
+    'docker run --rm --network none --entrypoint /kaniko/bin/sh',
+  ])('pins the images of runners alone, and fails, when the builder fails: %s', async failing => {
+    const { code, calls, pinned } = await build(failing)
+    expect(code).toBe(9)
+    expect(pinned).toMatchObject([{ family: 'tornade-dev-x64', containerDefinitions: [{ name: 'runner' }] }])
+    const kept = calls.filter(call => /put-parameter|docker push/.test(call))
+    expect(kept.map(call => call.split(' ').slice(0, 5).join(' '))).toEqual([
+      `docker push --quiet ${tag('fargate')}`,
+      `docker push --quiet ${tag('codebuild')}`,
+      'aws ssm put-parameter --name /tornade/dev/images/codebuild-x64',
+      'aws ssm put-parameter --name /tornade/dev/images/runner-x64',
+      `docker push --quiet ${pinnedTag('fargate')}`,
+      `docker push --quiet ${pinnedTag('codebuild')}`,
+    ])
   })
 
   it('leaves CodeBuild its image when Fargate could not be given one', async () => {
