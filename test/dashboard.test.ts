@@ -592,6 +592,17 @@ describe('Overview', () => {
     expect(text).not.toContain('class="notice"')
   })
 
+  it('does not hold this month against one in which it all began', async () => {
+    for (const [month, day] of [
+      [9, 16],
+      [10, 3],
+    ] as const)
+      await store.ran(Date.UTC(2026, month, day, 12))
+    const text = tile(await page(), 'Spent this month')
+    expect(text).toMatch(/in October, from 16 Oct on$/)
+    expect(text).not.toContain('%')
+  })
+
   it('holds this month against the last one and against the cap', async () => {
     for (const day of [5, 19, 28]) await store.ran(Date.UTC(2026, 9, day, 12))
     for (const day of [3, 9]) await store.ran(Date.UTC(2026, 10, day, 12))

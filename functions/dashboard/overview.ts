@@ -82,6 +82,9 @@ function nothingYet(): Html {
     cost stands here within minutes of its end.</p></div>`
 }
 
+/** Where nothing ran for longer than that at its beginning, a month is no measure for the next. */
+const LONGEST_BREAK_DAYS = 7
+
 function spending({ now, month, before }: Overview, { spend }: DashboardOptions): Html {
   const { sums } = month
   const whole = wholeOf(sums)
@@ -90,7 +93,13 @@ function spending({ now, month, before }: Overview, { spend }: DashboardOptions)
   const beforeName = monthName(new Date(before.period.from).toISOString())
   const lastName = beforeName.split(' ')[0]!
   const change = sameDays === 0 ? '' : signed(whole / sameDays - 1)
-  const isFirst = before.sums.runners === 0
+  const began = before.days.findIndex(day => day.sums.runners > 0)
+  const last =
+    began < 0
+      ? `nothing was spent in ${lastName}`
+      : began > LONGEST_BREAK_DAYS
+        ? `${dollars(wholeOf(before.sums))} in ${lastName}, from ${dayName(before.days[began]!.day)} on`
+        : html`${change}${dollars(sameDays)} by ${today} ${lastName}<br>${dollars(wholeOf(before.sums))} in all of ${lastName}`
   const spot = spotSaving(month.days)
   const saved: Tile = {
     name: 'Saved by Spot',
@@ -105,9 +114,7 @@ function spending({ now, month, before }: Overview, { spend }: DashboardOptions)
       name: 'Spent this month',
       wide: true,
       figure: spent(sums),
-      more: isFirst
-        ? `nothing was spent in ${lastName}`
-        : html`${change}${dollars(sameDays)} by ${today} ${lastName}<br>${dollars(wholeOf(before.sums))} in all of ${lastName}`,
+      more: last,
     },
     cap(whole, spend?.monthlyMicroUsd ?? null, spend?.onCap ?? 'block', now),
     {
