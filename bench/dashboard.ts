@@ -55,7 +55,7 @@ export async function dashboardBench(): Promise<boolean> {
   checks.push(...(await fromMemory(local, end)))
   const dynamo = await startDynalite()
   try {
-    checks.push(await fromDynamo(dynamo, local, end))
+    checks.push(...(await fromDynamo(dynamo, local, end)))
     const few = await costOf(dynamo, null, itemsOf(1000), START, START + DAYS * DAY_MS)
     const day = START + 28 * DAY_MS
     const many = items.filter(({ endedAt }) => endedAt >= day && endedAt < day + DAY_MS)
@@ -91,13 +91,12 @@ async function put(ledger: Ledger, { job, runner }: Items[number]): Promise<void
   if (runner) await ledger.runners.put(runner)
 }
 
+const PATHS = ['/api/summary', '/']
+
 async function fromMemory(ledger: Ledger, now: number): Promise<Check[]> {
-  const clock = { now: () => now }
-  const stats = { deadLetters: async () => 0, runnerVersion: async () => null }
-  const options = dashboardOptions(DEFAULT_CONFIG, { notice: null, refreshSeconds: null, logs: null })
-  const pages = dashboard({ clock, ledger, log: SILENT, stats }, options)
+  const pages = pagesOf(ledger, now)
   const checks: Check[] = []
-  for (const path of ['/api/summary', '/']) {
+  for (const path of PATHS) {
     const times: number[] = []
     for (let count = 0; count < REPEATS; count++) {
       const began = performance.now()
@@ -113,27 +112,41 @@ async function fromMemory(ledger: Ledger, now: number): Promise<Check[]> {
   return checks
 }
 
-/** The roll-ups of the local ledger, read from DynamoDB. */
-async function fromDynamo(dynamo: Dynalite, local: LocalLedger, now: number): Promise<Check> {
+/** The roll-ups of the local ledger, put into DynamoDB: what the pages read of them there. */
+async function fromDynamo(dynamo: Dynalite, local: LocalLedger, now: number): Promise<Check[]> {
   const clock = { now: () => now }
   const { ledger, tally } = await ledgerIn(dynamo, clock)
   await ledger.rollups.put(await allRollups(local, now))
   await ledger.sweep.put({ ...(await local.sweep.get()), version: 1 })
-  tally.clear()
   const period = { from: now - DAYS * DAY_MS, to: now }
   const [read, there] = [
     await readReport({ clock, ledger }, period),
     await readReport({ clock, ledger: local }, period),
   ]
   if (JSON.stringify(read) !== JSON.stringify(there)) throw new Error('DynamoDB has other roll-ups')
-  const requests = [...tally]
-    .filter(([name]) => /^dynamodb [A-Z]/.test(name))
-    .reduce((all, [, by]) => all + by, 0)
-  const bytes = tally.get('bytes')!
-  return [
-    `a report of ${DAYS} days from DynamoDB: ${requests} requests (at most ${BUDGET.requests}), ${bytes} bytes (at most ${BUDGET.bytes})`,
-    requests <= BUDGET.requests && bytes <= BUDGET.bytes,
-  ]
+  const pages = pagesOf(ledger, now)
+  const checks: Check[] = []
+  for (const path of PATHS) {
+    tally.clear()
+    const answer = await pages.request(path)
+    await answer.text()
+    if (answer.status !== 200) throw new Error(`${path} answered ${answer.status}`)
+    const requests = [...tally]
+      .filter(([name]) => /^dynamodb [A-Z]/.test(name))
+      .reduce((all, [, by]) => all + by, 0)
+    const bytes = tally.get('bytes')!
+    checks.push([
+      `GET ${path} from DynamoDB: ${requests} requests (at most ${BUDGET.requests}), ${bytes} bytes (at most ${BUDGET.bytes})`,
+      requests <= BUDGET.requests && bytes <= BUDGET.bytes,
+    ])
+  }
+  return checks
+}
+
+function pagesOf(ledger: Ledger, now: number) {
+  const stats = { deadLetters: async () => 0, runnerVersion: async () => null }
+  const options = dashboardOptions(DEFAULT_CONFIG, { notice: null, refreshSeconds: null, logs: null })
+  return dashboard({ clock: { now: () => now }, ledger, log: SILENT, stats }, options)
 }
 
 async function allRollups({ rollups }: LocalLedger, before: number) {
