@@ -89,6 +89,27 @@ describe('the entrypoint', () => {
     expect(rest).toContain('-s -- /node --disable-warning=ExperimentalWarning')
   })
 
+  it.each([
+    [255, 0],
+    [1, 1],
+  ])(
+    'starts although bash forgets how the writer of the pipe ended, but not where that failed: %i',
+    async (status, code) => {
+      const init = writeProgram(newFolder(), 'init', 'tr "\\0" "\\n" <&3')
+      const forgetful = writeProgram(
+        newFolder(),
+        'bash-env',
+        `wait() { builtin wait "$1"; return ${status}; }`,
+      )
+      const ended = await execute(join(IMAGE, 'entrypoint'), [], {
+        TORNADE_INIT: init,
+        BASH_ENV: forgetful,
+        AWS_PROFILE: 'x',
+      })
+      expect(ended).toEqual({ code, output: code === 0 ? 'AWS_PROFILE=x\n' : '' })
+    },
+  )
+
   it('starts without any of them as well', async () => {
     const init = writeProgram(newFolder(), 'init', 'cat <&3')
     expect(await execute(join(IMAGE, 'entrypoint'), [], { TORNADE_INIT: init })).toEqual({

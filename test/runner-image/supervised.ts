@@ -190,8 +190,12 @@ export async function supervise({
   let output = ''
   for (const stream of [child.stdout!, child.stderr!]) stream.on('data', data => (output += data))
   const start = performance.now()
+  let state = 'runs'
   const exit = new Promise<{ code: number | null; milliseconds: number }>(resolve =>
-    child.on('close', code => resolve({ code, milliseconds: performance.now() - start })),
+    child.on('close', (code, signal) => {
+      state = `ended with ${signal ?? code}`
+      resolve({ code, milliseconds: performance.now() - start })
+    }),
   )
   cleanups.push(async () => {
     const all = listProcesses()
@@ -226,7 +230,7 @@ export async function supervise({
     exit: () => exit,
     until: async what => {
       for (const end = Date.now() + 40_000; !what(); ) {
-        if (Date.now() > end) throw new Error(`did not happen; output:\n${output}`)
+        if (Date.now() > end) throw new Error(`did not happen; it ${state}; output:\n${output}`)
         await new Promise(resolve => setTimeout(resolve, 15))
       }
     },
