@@ -750,57 +750,6 @@ describe('what the port reads and reports', () => {
   })
 })
 
-describe('thousands of jobs in one repository', () => {
-  const COUNT = 2_500
-  /** Labels of a job, and how many sets of labels may be compared for one job; all with all would be 2,500. */
-  const shapes: [string, number, (index: number) => string[]][] = [
-    ['labels all the same', 2, () => ['tornade', 'arm64']],
-    ['one label each', 2, index => [`tornade/run-${index}`]],
-    ['shared labels and one of their own', 4, index => ['tornade', 'arm64', `run-${index}`]],
-    ['labels from a grid', 100, index => ['tornade', `a${index % 50}`, `b${Math.floor(index / 50)}`]],
-  ]
-  let started: number
-
-  beforeEach(() => {
-    started = 0
-    github = makeDouble(1, async () => {})
-  })
-
-  test.each(shapes)('%s: runners find their jobs', async (_, most, labels) => {
-    for (let index = 0; index < COUNT; index++) github.queue(job(index + 1, { labels: labels(index) }))
-    for (let index = COUNT - 1; index >= 0; index--) await start(`r${index}`, labels(index))
-    await clock.run()
-    expect([github.openJobs, started]).toEqual([0, COUNT])
-    expect([...github.runners()]).toEqual([])
-    expect(github.comparisons).toBeLessThan(COUNT * most)
-  })
-
-  test.each(shapes)('%s: jobs find their runners', async (_, most, labels) => {
-    for (let index = 0; index < COUNT; index++) await start(`r${index}`, labels(index))
-    for (let index = COUNT - 1; index >= 0; index--) github.queue(job(index + 1, { labels: labels(index) }))
-    await clock.run(START + 2 * SECOND)
-    for (const { runnerName } of github.jobs()) expect(runnerName).not.toBeNull()
-    expect(github.comparisons).toBeLessThan(COUNT * most)
-  })
-
-  test('that are all cancelled leave nothing behind', async () => {
-    for (let index = 0; index < COUNT; index++)
-      github.queue(job(index + 1, { runId: 1, labels: ['tornade'] }))
-    await github.cancelRun(SCOPE, 1)
-    const before = github.comparisons
-    await online('r1')
-    expect(github.comparisons - before).toBe(0)
-  })
-
-  async function start(name: string, labels: string[]): Promise<void> {
-    const session = github.connect(await jitConfig(name, labels), {
-      onJob: offered => void session!.acquire(offered.jobId),
-      onDone: () => void started++,
-      onGone: () => {},
-    })
-  }
-})
-
 describe('the index of labels', () => {
   const labels = fc.subarray(['a', 'b', 'c', 'd', 'e'])
   const step = fc.record({ what: fc.constantFrom('add', 'delete', 'ask'), entry: fc.nat(20), labels })
