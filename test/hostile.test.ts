@@ -12,6 +12,8 @@ import { clean, TEXT_LIMIT } from '../functions/core/text.ts'
 import type { StartRequest } from '../functions/core/types.ts'
 import { dashboard, dashboardOptions } from '../functions/dashboard.ts'
 import { ACME_APP, workflowJobPayload } from '../local/payloads.ts'
+import { line } from '../runner-image/tools/deploy/text.ts'
+import { code } from '../runner-image/tools/push/report.ts'
 import { type WireStack, wireStack } from './aws/wire/stack.ts'
 import { SLACK, say } from './support/chat.ts'
 import { type Dynalite, startDynalite } from './support/dynalite.ts'
@@ -53,6 +55,7 @@ const CORPUS: readonly (readonly [string, string])[] = [
   ['a constructor', 'constructor'],
   ['10 kB', 'x'.repeat(10_000)],
   ['10 kB of signs of two units', '\u{1f680}'.repeat(2_500)],
+  ['the same, cut in the middle of one', `x${'\u{1f680}'.repeat(2_500)}`],
   ['right to left', '\u202egnp.exe'],
   ['an isolate', '\u2066a\u2069\u200f'],
   ['no width', 'to\u200brna\u200dde\ufeff\u2060'],
@@ -96,6 +99,18 @@ describe.each(CORPUS)('%s', (_, text) => {
   it('in Slack calls nobody and links nowhere', () => {
     expect(slack(text)).not.toMatch(/[<>]|@\w|:\/\/|\*\w|_\w|`\w/)
     expect(slack(text).replaceAll(/&(?:amp|lt|gt);/g, '')).not.toContain('&')
+  })
+
+  it('in the log of a workflow is one line, and no command', () => {
+    const shown = line(text)
+    expect(shown).not.toMatch(UNSEEN)
+    expect(shown).not.toMatch(/^::|##\[/)
+  })
+
+  it('in a table of a job summary stays in its cell', () => {
+    const cell = code(text)
+    expect(cell).toMatch(/^`[^`|]+`$/)
+    expect(cell).not.toMatch(UNSEEN)
   })
 
   it('in a tag of AWS is a value that every service takes', () => {

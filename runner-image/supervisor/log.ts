@@ -16,7 +16,8 @@ export function createLog(runner: string): Log {
 /** Text that others wrote, for a log line or a sentence: one line, no control characters, at most `length` characters. */
 export function clean(text: string, length = 100): string {
   return text
-    .replace(/\p{C}+/gu, ' ')
+    .replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
     .trim()
     .slice(0, length)
+    .replace(/\p{Cs}$/u, '')
 }

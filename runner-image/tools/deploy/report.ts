@@ -1,10 +1,14 @@
 /** What is left of a deployment: the document of --json, outputs and a job summary for GitHub Actions. */
 import { randomBytes } from 'node:crypto'
+import { markdown } from '../../../functions/core/escape.ts'
 import type { Exit } from './fault.ts'
 import { type Image, imageText } from './forms.ts'
-import { duration, line, markdown, short } from './text.ts'
+import { duration, line, short } from './text.ts'
 import type { Trouble } from './verdict.ts'
 import type { Followed, Outcome } from './wait.ts'
+
+/** Characters of what others wrote, in a cell or an entry of the summary. */
+const CELL = 300
 
 export interface Rollback {
   readonly outcome: 'healthy' | 'pushed' | 'failed' | 'not-done'
@@ -58,11 +62,11 @@ export function outputs(result: Result): string {
 export function summary(result: Result): string {
   const rows = result.applications.map(
     ({ name, outcome, sync, health, message }) =>
-      `| ${markdown(name)} | ${outcome} | ${sync ?? ''} | ${health ?? ''} | ${markdown(message)} |`,
+      `| ${markdown(name, CELL)} | ${outcome} | ${sync ?? ''} | ${health ?? ''} | ${markdown(message, CELL)} |`,
   )
   const troubles = result.applications.flatMap(({ name, resources, conditions }) => [
-    ...resources.map(trouble => `- ${markdown(`${name}: ${told(trouble)}`)}`),
-    ...conditions.map(condition => `- ${markdown(`${name}: ${condition}`)}`),
+    ...resources.map(trouble => `- ${markdown(`${name}: ${told(trouble)}`, CELL)}`),
+    ...conditions.map(condition => `- ${markdown(`${name}: ${condition}`, CELL)}`),
   ])
   return [
     `### Deployment: ${result.outcome}`,

@@ -9,13 +9,6 @@ export function line(text: string, length = 2000): string {
   return clean(text, length).replaceAll('##[', '## [').replace(/^::/, ': :')
 }
 
-/** A cell or a sentence of a job summary without markup, mentions and links. */
-export function markdown(text: string, length = 300): string {
-  return clean(text, length)
-    .replace(/[\\`*_{}[\]<>()+!|~&#]/g, character => `\\${character}`)
-    .replace(/@|:(?=\/\/)|www(?=\.)/gi, word => `${word}&#8203;`)
-}
-
 /** `1m05s` */
 export function duration(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000)

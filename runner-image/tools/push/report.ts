@@ -1,8 +1,9 @@
 /** What is left of a build for GitHub Actions: outputs and a job summary. */
 import { randomBytes } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
+import { markdown } from '../../../functions/core/escape.ts'
 import { clean } from '../../supervisor/log.ts'
-import { duration, markdown } from '../deploy/text.ts'
+import { duration } from '../deploy/text.ts'
 import type { Cache } from './cache.ts'
 
 /** --metadata-file of tornade-build. */
@@ -77,7 +78,7 @@ function table(title: string, rows: readonly (readonly [string, string])[]): str
 }
 
 /** Code in a cell of a table that its content cannot leave. */
-function code(text: string): string {
+export function code(text: string): string {
   return `\`${clean(text, 300).replace(/[`|]/g, "'") || ' '}\``
 }
 
