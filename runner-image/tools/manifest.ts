@@ -6,7 +6,7 @@ import { parts } from './build/registry.ts'
 import { readImage } from './deploy/forms.ts'
 import { line } from './deploy/text.ts'
 import { readRole } from './push/ecr.ts'
-import { EXIT, PushFault } from './push/fault.ts'
+import { EXIT, PushFault, run } from './push/fault.ts'
 import { indexOf, join, platformText } from './push/index.ts'
 import { words } from './push/lists.ts'
 import { logIn } from './push/logins.ts'
@@ -80,11 +80,4 @@ async function main(): Promise<number> {
 }
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => process.exit(EXIT.cancelled))
-try {
-  if (process.argv.includes('--help')) process.stdout.write(HELP)
-  else process.exitCode = await main()
-} catch (error) {
-  if (!(error instanceof PushFault)) throw error
-  for (const text of error.message.split('\n')) say(text)
-  process.exitCode = error.exit
-}
+await run(HELP, say, main)

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { parts } from './build/registry.ts'
 import { line } from './deploy/text.ts'
 import { createRepository, ecrRegistry } from './push/ecr.ts'
-import { EXIT, PushFault } from './push/fault.ts'
+import { EXIT, run } from './push/fault.ts'
 import { type Logins, logIn } from './push/logins.ts'
 import { hostOf, type PushOrder, readOrder } from './push/order.ts'
 import { append, buildSummary, type Metadata, outputs } from './push/report.ts'
@@ -91,11 +91,4 @@ function build(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number>
   })
 }
 
-try {
-  if (process.argv.includes('--help')) process.stdout.write(HELP)
-  else process.exitCode = await main()
-} catch (error) {
-  if (!(error instanceof PushFault)) throw error
-  for (const text of error.message.split('\n')) say(text)
-  process.exitCode = error.exit
-}
+await run(HELP, say, main)

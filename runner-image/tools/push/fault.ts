@@ -13,3 +13,19 @@ export class PushFault extends Error {
     this.exit = exit
   }
 }
+
+/** Runs a program that takes no arguments but --help. What is wrong is told by `say`, and by the exit code. */
+export async function run(
+  help: string,
+  say: (text: string) => void,
+  main: () => Promise<number>,
+): Promise<void> {
+  try {
+    if (process.argv.includes('--help')) process.stdout.write(help)
+    else process.exitCode = await main()
+  } catch (error) {
+    if (!(error instanceof PushFault)) throw error
+    for (const text of error.message.split('\n')) say(text)
+    process.exitCode = error.exit
+  }
+}
