@@ -11,23 +11,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tests=$here/../test/runner-image
 version=2.999.0
 
-cannot() {
-  echo "test-image.sh: skipped, $*"
-  exit 77
-}
-
-[[ $(id -u) = 0 ]] || cannot 'it needs root'
-command -v apt-get >/dev/null || cannot 'it needs apt-get'
-missing=()
-for package in docker.io mmdebstrap curl; do
-  dpkg --status "$package" >/dev/null 2>&1 || missing+=("$package")
-done
-if ((${#missing[@]} > 0)); then
-  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"; } \
-    >/dev/null 2>&1 || cannot "${missing[*]} cannot be installed"
-fi
-node=$(node --print 'process.versions.node.split(".")[0] >= 24 ? process.execPath : ""')
-[[ -n $node ]] || cannot 'it needs Node 24'
+# shellcheck source=test/support/machine.sh
+. "$here/../test/support/machine.sh"
+packages docker.io mmdebstrap curl
 
 work=$(mktemp --directory)
 daemon=

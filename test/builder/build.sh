@@ -9,30 +9,16 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-cannot() {
-  echo "build.sh: skipped, $*"
-  exit 77
-}
-
-[[ $(id -u) = 0 ]] || cannot 'it needs root'
-command -v apt-get >/dev/null || cannot 'it needs apt-get'
-missing=()
-packages=(busybox-static docker-registry skopeo jq)
+# shellcheck source=test/support/machine.sh
+. "$root/test/support/machine.sh"
+wanted=(busybox-static docker-registry skopeo jq)
 if [[ -n ${KANIKO:-} ]]; then builder=kaniko; elif [[ -n ${BUILDX:-} ]]; then builder=docker; else builder=buildah; fi
 case $builder in
-  kaniko) packages+=(docker.io tini) ;;
-  docker) packages+=(docker.io) ;;
-  buildah) packages+=(buildah) ;;
+  kaniko) wanted+=(docker.io tini) ;;
+  docker) wanted+=(docker.io) ;;
+  buildah) wanted+=(buildah) ;;
 esac
-for package in "${packages[@]}"; do
-  dpkg --status "$package" >/dev/null 2>&1 || missing+=("$package")
-done
-if ((${#missing[@]} > 0)); then
-  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"; } \
-    >/dev/null 2>&1 || cannot "${missing[*]} cannot be installed"
-fi
-node=$(node --print 'process.versions.node.split(".")[0] >= 24 ? process.execPath : ""')
-[[ -n $node ]] || cannot 'it needs Node 24'
+packages "${wanted[@]}"
 
 work=$(mktemp --directory)
 processes=()

@@ -6,17 +6,11 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-cannot() {
-  echo "push.sh: skipped, $*"
-  exit 77
-}
-
-[[ $(id -u) = 0 ]] || cannot 'it needs root'
+# shellcheck source=test/support/machine.sh
+. "$root/test/support/machine.sh"
 for tool in busybox docker-registry skopeo jq buildah; do
   command -v "$tool" >/dev/null || cannot "$tool is not installed: build.sh installs it"
 done
-node=$(node --print 'process.versions.node.split(".")[0] >= 24 ? process.execPath : ""')
-[[ -n $node ]] || cannot 'it needs Node 24'
 
 work=$(mktemp --directory)
 processes=()
