@@ -1,4 +1,7 @@
-/** What somebody asked for in a chat: done once at most, its outcome written down, and told where it was asked for. */
+/**
+ * What somebody asked for in a chat: told in the channel, done once at most, and its outcome written down and answered in
+ * the thread below.
+ */
 import type { Config } from './config.ts'
 import {
   ASKED_FOR_MS,
@@ -10,7 +13,7 @@ import {
   withOutcome,
 } from './core/audit.ts'
 import { deployment } from './core/chat.ts'
-import { outcomeText } from './core/chat-answers.ts'
+import { actionWords, askedText, outcomeText } from './core/chat-answers.ts'
 import { pauseAskedFor, TornadeError } from './core/errors.ts'
 import { errorFields } from './lambda.ts'
 import type { EventsMessage, Ports } from './ports.ts'
@@ -29,7 +32,7 @@ export async function carryOut(
   config: Pick<Config, 'slack'>,
   { audit: key, respondTo }: Extract<EventsMessage, { kind: 'chat' }>,
 ): Promise<void> {
-  const { clock, ledger, log } = ports
+  const { clock, ledger, log, replies } = ports
   let mine = false
   const entry = await update(ledger.audit, key, current => {
     mine = current?.outcome === 'asked'
@@ -40,6 +43,7 @@ export async function carryOut(
   if (!mine) return end('unknown', 'Whoever asked GitHub was interrupted.')
   if (clock.now() - entry.at > ASKED_FOR_MS)
     return end('failed', 'It had to wait for more than a quarter of an hour.')
+  if (!entry.thread) await tell(entry)
   let result: Outcome
   try {
     result = await ask(ports, config, entry.action)
@@ -53,19 +57,36 @@ export async function carryOut(
   }
   await end(result.outcome, result.message)
 
+  /** Before it is done, so that others in the channel know; nothing fails for want of it. */
+  async function tell({ by, action }: AuditEntry): Promise<void> {
+    const thread = await say(by.channel, askedText(by, actionWords(action)), null)
+    if (thread !== null) await update(ledger.audit, key, current => current && { ...current, thread })
+  }
+
   async function end(outcome: AuditOutcome, message: string | null): Promise<void> {
     const last = await update(
       ledger.audit,
       key,
       current => current && withOutcome(current, outcome, clock.now(), message),
     )
-    const { by, action } = last!
+    const { by, action, thread } = last!
     log.info('a command from a chat has ended', { audit: key, user: by.user, ...action, outcome })
+    const text = outcomeText(last!)
+    if (thread && (await say(by.channel, text, thread)) !== null) return
     try {
-      await ports.replies.answer(respondTo, outcomeText(last!))
+      await replies.answer(respondTo, text)
     } catch (error) {
       // It is done and written down, and is not done again for the sake of the answer.
       log.warn('a chat was not told of an outcome', { audit: key, ...errorFields(error) })
+    }
+  }
+
+  async function say(channel: string, text: string, thread: string | null): Promise<string | null> {
+    try {
+      return await replies.say(channel, text, thread)
+    } catch (error) {
+      log.warn('a channel did not take a message', { audit: key, channel, ...errorFields(error) })
+      return null
     }
   }
 }

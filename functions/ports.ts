@@ -92,6 +92,15 @@ export interface Notices {
 /** Where a command was asked for in a chat. */
 export interface Replies {
   /**
+   * Says something in a channel, or below a message of its own there.
+   * @param text mrkdwn of Slack
+   * @param thread what this returned for the message that begins the thread; null for a message of its own
+   * @returns the thread that this message belongs to; null, and nothing is said, while there is no token for it
+   * @throws TornadeError notice-failed
+   */
+  say(channel: string, text: string, thread: string | null): Promise<string | null>
+  /**
+   * For whoever has no token, and where `say` failed.
    * @param url that came with the command. It is a capability: whoever has it can post there for half an hour
    * @param text mrkdwn of Slack, for everybody in the channel
    * @throws TornadeError notice-failed

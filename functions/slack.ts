@@ -24,8 +24,8 @@ import {
   type Sender,
 } from './core/chat.ts'
 import {
+  acceptedText,
   actionWords,
-  askedText,
   costsText,
   helpText,
   jobsText,
@@ -60,11 +60,6 @@ const JOBS = 10
 const OPEN_JOBS = 1000
 const DAY_MS = 86_400_000
 
-/** A sentence for whoever asked, or for everybody in the channel. */
-interface Answer {
-  readonly text: string
-  readonly toAll?: boolean
-}
 interface Form {
   readonly sender: Sender
   readonly command: string
@@ -99,38 +94,37 @@ export function slack(
     if (fields.get('ssl_check') === '1') return { status: 200, body: {} }
     const form = isUtf8(body) ? readForm(fields) : null
     if (!form) return reject(400, 'payload-invalid', 'this is not a command as Slack sends it')
-    const { text, toAll = false } = await answer(form, signature)
-    return { status: 200, body: { response_type: toAll ? 'in_channel' : 'ephemeral', text } }
+    return { status: 200, body: { response_type: 'ephemeral', text: await answer(form, signature) } }
   }
 
-  async function answer(form: Form, signature: string): Promise<Answer> {
-    if (!policy) return { text: NOT_SET_UP }
+  async function answer(form: Form, signature: string): Promise<string> {
+    if (!policy) return NOT_SET_UP
     const { sender } = form
     const command = readCommand(form.text)
     if (!mayAsk(policy, sender)) {
       log.warn('a command from a chat was not allowed', { ...sender, command: command.kind })
       if (isChange(command)) await note(actionOf(command), 'Not allowed.', sender, signature)
-      return { text: NOT_ALLOWED }
+      return NOT_ALLOWED
     }
     return isChange(command) ? change(command, form, policy, signature) : read(command, form, policy)
   }
 
-  async function read(command: Exclude<Command, Change>, form: Form, known: ChatPolicy): Promise<Answer> {
+  async function read(command: Exclude<Command, Change>, form: Form, known: ChatPolicy): Promise<string> {
     switch (command.kind) {
       case 'help':
-        return { text: helpText(form.command, known, command.problem) }
+        return helpText(form.command, known, command.problem)
       case 'status':
-        return { text: await status() }
+        return await status()
       case 'jobs':
-        return { text: jobsText((await ledger.jobs.page({ limit: JOBS })).items, server) }
+        return jobsText((await ledger.jobs.page({ limit: JOBS })).items, server)
       case 'costs':
-        return { text: await costs() }
+        return await costs()
       case 'logs': {
         const job = await find(command.job)
-        if (!job) return { text: refusedText(NO_JOB) }
+        if (!job) return refusedText(NO_JOB)
         const name = ranOn(job) ?? job.runner
         const runner = name === null ? undefined : await ledger.runners.get(name)
-        return { text: logsText(job, runner, logs, server) }
+        return logsText(job, runner, logs, server)
       }
     }
   }
@@ -141,14 +135,14 @@ export function slack(
     { sender, responseUrl }: Form,
     known: ChatPolicy,
     signature: string,
-  ): Promise<Answer> {
+  ): Promise<string> {
     const { action, problem } = await resolved(command, known)
     const key = await note(action, problem, sender, signature)
-    if (problem !== null) return { text: refusedText(problem) }
-    if (key === null) return { text: 'That was asked for already.' }
+    if (problem !== null) return refusedText(problem)
+    if (key === null) return 'That was asked for already.'
     const message: EventsMessage = { kind: 'chat', audit: key, respondTo: responseUrl }
     await queue.send('events', [{ body: message }])
-    return { text: askedText(sender, actionWords(action)), toAll: true }
+    return acceptedText(actionWords(action))
   }
 
   async function resolved(

@@ -161,7 +161,7 @@ class LeanWorld {
       runnerLog: { usage: async () => null },
       secrets: { webhook: async () => ['whatif'] },
       chatSecrets: { signing: async () => [] },
-      replies: { answer: async () => {} },
+      replies: { say: async () => null, answer: async () => {} },
       queue: new LeanQueues(this.#queues),
       compute: this.#compute,
       github: this.#github,

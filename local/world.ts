@@ -17,6 +17,7 @@ import type { GaugeName, Log, MetricName, Ports, QueueName } from '../functions/
 import { slack } from '../functions/slack.ts'
 import { sweep } from '../functions/sweep.ts'
 import { webhook } from '../functions/webhook.ts'
+import { LocalChat } from './chat.ts'
 import { SteppedClock } from './clock.ts'
 import { type ComputeFaults, LocalCompute, type RoleUse } from './compute.ts'
 import { type Delivery, DeliveryRefused, GitHubDouble } from './github.ts'
@@ -105,8 +106,8 @@ export class World {
   readonly gauges = new Map<GaugeName, number>()
   /** What operators were told, oldest first. */
   readonly told: string[] = []
-  /** What commands of a chat were answered later, oldest first. */
-  readonly replies: { readonly url: string; readonly text: string }[] = []
+  /** Where commands are answered. */
+  readonly chat = new LocalChat()
   /** What the functions are given, unless it is wrapped. */
   readonly ports: Ports
   readonly #stats = {
@@ -178,7 +179,7 @@ export class World {
           return 'sent'
         },
       },
-      replies: { answer: async (url, text) => void this.replies.push({ url, text }) },
+      replies: this.chat,
       queue: new LocalQueues(this.queues),
       compute: this.compute,
       runnerLog: this.compute,

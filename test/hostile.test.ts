@@ -212,6 +212,7 @@ describe('the whole system', () => {
   /** Commands with `text` wherever somebody can type, about jobs that have it wherever an author can write. */
   async function typed(text: string) {
     const { world } = await stack({ config: { slack: SLACK } })
+    world.chat.bot = true
     world.github.queue(job(1, { name: text, workflow: text, headBranch: text, labels: ['tornade'] }))
     await world.clock.run(world.clock.now() + 60_000)
     const commands = [
@@ -227,8 +228,9 @@ describe('the whole system', () => {
     for (const command of commands) answers.push([command, (await say(world, command)).text])
     await world.clock.run(world.clock.now() + 60_000)
     const { items } = await world.ledger.audit.page({ limit: 100 })
+    const later = [...world.chat.messages, ...world.chat.answers]
     return {
-      answers: [...answers, ...world.replies.map(reply => ['later', reply.text] as [string, string])],
+      answers: [...answers, ...later.map(({ text: said }) => ['later', said] as [string, string])],
       audit: JSON.stringify(items),
       keys: items.map(({ key }) => key),
       dispatched: world.github.dispatched,

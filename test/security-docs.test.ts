@@ -158,6 +158,11 @@ const SHOWN_BY: Readonly<Record<string, readonly string[]>> = {
     'goes to Slack and nowhere else',
     '%s is logged once, tried five times, and kept as a dead letter',
   ],
+  'have the bot say something elsewhere': [
+    'say nothing in another place than the thread that they are given',
+    'is answered in the thread of what was asked for',
+    'know of the secrets only their own',
+  ],
   'get at the key of the App through that function': [
     'let slack write the audit and send to the events, and nothing else',
     'is all that their roles allow',

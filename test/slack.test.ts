@@ -1,5 +1,6 @@
+import { inspect } from 'node:util'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { usd } from '../functions/core/admission/spend.ts'
 import { apiAudit } from '../functions/core/audit.ts'
 import { isBranchName, isResponseUrl, matchesBranch, readCommand } from '../functions/core/chat.ts'
@@ -38,6 +39,8 @@ async function later(world: World, ms = 30 * SECOND): Promise<void> {
 async function audit(world: World) {
   return (await world.ledger.audit.page({ limit: 100 })).items.map(apiAudit)
 }
+
+const NO_TOKEN = async () => undefined
 
 const NOBODY = 'You may not use tornade from here. Who runs it decides that in tornade.yml (slack).'
 
@@ -145,7 +148,7 @@ describe('who may use it', () => {
       expect(await say(world, text, { fields })).toEqual({ status: 200, type: 'ephemeral', text: NOBODY })
     await later(world)
     expect(world.github.dispatched).toEqual([])
-    expect(world.replies).toEqual([])
+    expect(world.chat).toMatchObject({ messages: [], answers: [] })
     const by = { via: 'slack', team: 'T0ACME', user: 'U0ALICE', channel: 'C0DEPLOYS' }
     const { team_id: team, user_id: user, channel_id: channel } = fields
     const sender = { ...by, team: team ?? by.team, user: user ?? by.user, channel: channel ?? by.channel }
@@ -259,13 +262,13 @@ describe('what it tells', () => {
 })
 
 describe('a deployment', () => {
-  it('is acknowledged, started on its branch with its inputs, told to all, and written down', async () => {
+  it('is acknowledged, started on its branch with its inputs, and written down', async () => {
     const { world } = await busy()
     const at = world.clock.now()
     expect(await say(world, 'deploy web release/1')).toEqual({
       status: 200,
-      type: 'in_channel',
-      text: '<@U0ALICE> asks to deploy web from release/1.',
+      type: 'ephemeral',
+      text: 'On its way: deploy web from release/1. What comes of it follows in this channel.',
     })
     expect(world.github.dispatched).toEqual([])
     await later(world)
@@ -276,9 +279,6 @@ describe('a deployment', () => {
         branch: 'release/1',
         inputs: { environment: 'production' },
       },
-    ])
-    expect(world.replies).toEqual([
-      { url: RESPONSE_URL, text: '<@U0ALICE>: deploy web from release/1: started.' },
     ])
     const [entry] = await audit(world)
     expect(entry).toEqual({
@@ -332,7 +332,9 @@ describe('a deployment', () => {
     await later(world)
     const message = 'No ref found for: refs/heads/release/none'
     expect(await audit(world)).toMatchObject([{ outcome: 'failed', message }])
-    expect(world.replies[0]!.text).toBe(`<@U0ALICE>: deploy web from release/none: not started. ${message}`)
+    expect(world.chat.answers[0]!.text).toBe(
+      `<@U0ALICE>: deploy web from release/none: not started. ${message}`,
+    )
   })
 
   it('of a repository that tornade does not know is not started', async () => {
@@ -359,6 +361,7 @@ describe('a deployment', () => {
       action,
       outcome: 'asked',
       message: null,
+      thread: null,
     })
     queues.events.send({ kind: 'chat', audit: 'forged', respondTo: RESPONSE_URL })
     await later(world)
@@ -371,11 +374,11 @@ describe('a re-run', () => {
   it('is the next attempt of the job', async () => {
     const s = await busy()
     expect(await say(s.world, 'rerun 2')).toMatchObject({
-      type: 'in_channel',
-      text: '<@U0ALICE> asks to rerun job 2-1.',
+      type: 'ephemeral',
+      text: 'On its way: rerun job 2-1. What comes of it follows in this channel.',
     })
     await untilQuiet(s)
-    expect(s.world.replies.map(({ text }) => text)).toEqual(['<@U0ALICE>: rerun job 2-1: started.'])
+    expect(s.world.chat.answers.map(({ text }) => text)).toEqual(['<@U0ALICE>: rerun job 2-1: started.'])
     expect((await jobs(s.world)).at(-1)).toMatchObject({ request: { attempt: 2, runId: 900_002 } })
     expect(await audit(s.world)).toMatchObject([
       { action: { kind: 'rerun', jobId: 2, attempt: 1 }, outcome: 'done', message: null },
@@ -399,7 +402,7 @@ describe('a re-run', () => {
     })
     await later(world)
     expect(await audit(world)).toMatchObject([{ action: { jobId: 99 }, outcome: 'refused' }])
-    expect(world.replies).toEqual([])
+    expect(world.chat).toMatchObject({ messages: [], answers: [] })
   })
 })
 
@@ -415,7 +418,7 @@ describe('what was asked for once', () => {
     expect(await audit(world)).toHaveLength(1)
     const texts = answers.map(({ text }) => text).sort()
     expect(texts).toEqual([
-      '<@U0ALICE> asks to deploy web from main.',
+      'On its way: deploy web from main. What comes of it follows in this channel.',
       ...Array.from({ length: 3 }, () => 'That was asked for already.'),
     ])
   })
@@ -440,7 +443,7 @@ describe('what was asked for once', () => {
     await say(world, 'deploy web main')
     await later(world)
     expect(world.github.dispatched).toHaveLength(1)
-    expect(world.replies).toHaveLength(1)
+    expect(world.chat.answers).toHaveLength(1)
     expect(await audit(world)).toMatchObject([{ outcome: 'done' }])
   })
 
@@ -460,7 +463,7 @@ describe('what was asked for once', () => {
     await untilQuiet(s)
     expect(s.world.github.dispatched).toHaveLength(1)
     expect(await audit(s.world)).toMatchObject([{ outcome: 'unknown' }])
-    expect(s.world.replies[0]!.text).toContain('it is not known whether that has started')
+    expect(s.world.chat.answers[0]!.text).toContain('it is not known whether that has started')
   })
 
   it('is not done again where the function died while it asked', async () => {
@@ -517,7 +520,10 @@ describe('what was asked for once', () => {
     const { world } = await busy({
       wrapPorts: ports => ({
         ...ports,
-        replies: { answer: async () => Promise.reject(new Error('no Slack')) },
+        replies: {
+          say: async () => Promise.reject(new Error('no Slack')),
+          answer: async () => Promise.reject(new Error('no Slack')),
+        },
       }),
     })
     await say(world, 'deploy web main')
@@ -525,6 +531,91 @@ describe('what was asked for once', () => {
     expect(world.github.dispatched).toHaveLength(1)
     expect(await audit(world)).toMatchObject([{ outcome: 'done' }])
     expect(world.backlog).toEqual({ waiting: 0, dead: 0 })
+  })
+})
+
+describe('what comes of a change', () => {
+  const THREAD = [
+    { text: '<@U0ALICE> asks to deploy web from main.', channel: 'C0DEPLOYS', thread: null },
+    { text: '<@U0ALICE>: deploy web from main: started.', channel: 'C0DEPLOYS', thread: '1793000000.000001' },
+  ]
+
+  it('is answered in the thread of what was asked for', async () => {
+    const { world } = await busy()
+    world.chat.bot = true
+    await say(world, 'deploy web main')
+    await later(world)
+    await say(world, 'rerun 2')
+    await later(world)
+    expect(world.chat.messages).toMatchObject([
+      ...THREAD,
+      { text: '<@U0ALICE> asks to rerun job 2-1.', thread: null },
+      { text: '<@U0ALICE>: rerun job 2-1: started.', thread: '1793000000.000003' },
+    ])
+    expect(world.chat.answers).toEqual([])
+  })
+
+  it('is answered in the channel, by the address of the command, while there is no bot', async () => {
+    const { world } = await busy()
+    await say(world, 'deploy web main')
+    await later(world)
+    expect(world.chat.messages).toEqual([])
+    expect(world.chat.answers).toEqual([{ url: RESPONSE_URL, text: THREAD[1]!.text }])
+  })
+
+  it('is told once to all, however often GitHub asks to wait', async () => {
+    let pauses = 2
+    const { world } = await busy({
+      wrapPorts: ports => ({
+        ...ports,
+        github: proxy(ports.github, {
+          dispatchWorkflow: async (...call) => {
+            if (pauses-- > 0) throw await paused(60)
+            return ports.github.dispatchWorkflow(...call)
+          },
+        }),
+      }),
+    })
+    world.chat.bot = true
+    await say(world, 'deploy web main')
+    await later(world, 10 * MINUTE)
+    expect(pauses).toBe(-1)
+    expect(world.chat.messages).toMatchObject(THREAD)
+  })
+
+  it('is answered in the thread where another function has to say that nobody knows', async () => {
+    const s = await busy({
+      wrapPorts: (ports, name) =>
+        name !== 'lifecycle'
+          ? ports
+          : { ...ports, github: proxy(ports.github, { dispatchWorkflow: () => new Promise(() => {}) }) },
+    })
+    s.world.chat.bot = true
+    await say(s.world, 'deploy web main')
+    await untilQuiet(s)
+    const unknown = expect.stringContaining('it is not known whether that has started')
+    expect(s.world.chat.messages).toMatchObject([THREAD[0], { ...THREAD[1], text: unknown }])
+  })
+
+  it('is answered by the address of the command where the thread takes nothing', async () => {
+    for (const fails of ['the first message', 'the answer to it']) {
+      const { world } = await busy({
+        wrapPorts: ports => ({
+          ...ports,
+          replies: proxy(ports.replies, {
+            say: async (channel, text, thread) => {
+              if ((thread === null) === (fails === 'the first message')) throw new Error('no Slack')
+              return ports.replies.say(channel, text, thread)
+            },
+          }),
+        }),
+      })
+      world.chat.bot = true
+      await say(world, 'deploy web main')
+      await later(world)
+      expect([fails, world.chat.answers]).toEqual([fails, [{ url: RESPONSE_URL, text: THREAD[1]!.text }]])
+      expect(await audit(world)).toMatchObject([{ outcome: 'done' }])
+    }
   })
 })
 
@@ -543,40 +634,78 @@ describe('what is written', () => {
     expect(branches(await read(`limit=2&cursor=${first.next}`))).toEqual(['main'])
   })
 
-  it('never has the address of an answer, nor do logs', async () => {
+  it('never has the address of an answer or the token, nor do logs', async () => {
+    const closed = await slackServer()
+    await closed.close()
+    const replies = slackReplies(async () => 'xoxb-canaryOfTheToken', {
+      postMessage: `${closed.postMessage}?canaryOfTheMethod`,
+      isSlack: () => false,
+    })
     const lines: string[] = []
     const note = (message: string, fields: unknown = {}) => void lines.push(message, JSON.stringify(fields))
     const { world } = await busy({
       log: { debug: note, info: note, warn: note, error: note },
-      wrapPorts: ports => ({ ...ports, replies: slackReplies() }),
+      wrapPorts: ports => ({ ...ports, replies }),
     })
     await say(world, 'deploy web main')
     await say(world, 'deploy web main', { secret: 'wrong' })
-    await later(world)
+    await vi.waitFor(async () => {
+      await later(world, SECOND)
+      expect(lines).toContain('a chat was not told of an outcome')
+    })
+    expect(lines).toContain('a channel did not take a message')
+    expect(lines).toContain('a command from a chat has ended')
     const kept = JSON.stringify([lines, (await world.ledger.audit.page({ limit: 10 })).items])
-    expect(kept).not.toContain('canaryOfTheAnswer')
-    expect(lines.join()).toContain('a command from a chat has ended')
+    expect(kept).not.toContain('canaryOf')
   })
 })
 
 describe('an answer', () => {
   it('goes to Slack and nowhere else', async () => {
     const elsewhere = await slackServer()
-    await expect(slackReplies().answer(elsewhere.url, 'text')).rejects.toMatchObject({
+    await expect(slackReplies(NO_TOKEN).answer(elsewhere.url, 'text')).rejects.toMatchObject({
       code: 'notice-failed',
     })
     expect(elsewhere.received).toEqual([])
-    await slackReplies(() => true).answer(elsewhere.url, 'text')
+    const anywhere = slackReplies(NO_TOKEN, { isSlack: () => true })
+    await anywhere.answer(elsewhere.url, 'text')
     expect(elsewhere.received).toEqual([
       { response_type: 'in_channel', text: 'text', replace_original: false },
     ])
     elsewhere.answer = { status: 404, body: 'used_url' }
-    const failure = await slackReplies(() => true)
-      .answer(elsewhere.url, 'text')
-      .catch((error: Error) => error)
+    const failure = await anywhere.answer(elsewhere.url, 'text').catch((error: Error) => error)
     expect(String(failure)).toContain('Slack answered 404: used_url')
     expect(String(failure)).not.toContain(elsewhere.url)
     await elsewhere.close()
+  })
+
+  it.each([
+    [
+      { status: 200, body: '{"ok":false,"error":"not_in_channel"}' },
+      'did not post a message: not_in_channel',
+    ],
+    [{ status: 200, body: '{"ok":true}' }, 'did not post a message: it does not say why'],
+    [{ status: 200, body: '{"ok":true,"ts":"<!channel>"}' }, 'it does not say why'],
+    [{ status: 200, body: 'null' }, 'it does not say why'],
+    [{ status: 200, body: '<html>' }, 'it does not say why'],
+    [{ status: 429, body: 'ratelimited' }, 'Slack answered 429: ratelimited'],
+    [{ status: 302, body: '', location: 'https://evil.example' }, 'Slack cannot be reached'],
+  ])('in a thread fails without the token: %j', async (answer, message) => {
+    const slack = await slackServer('xoxb-canary')
+    slack.answer = answer
+    const replies = slackReplies(async () => 'xoxb-canary', { postMessage: slack.postMessage })
+    const failure = await replies.say('C0DEPLOYS', 'text', null).catch((error: Error) => error)
+    expect(failure).toMatchObject({ code: 'notice-failed', message: expect.stringContaining(message) })
+    expect(inspect(failure)).not.toContain('canary')
+    await slack.close()
+  })
+
+  it('in a thread does not quote a token that no header takes', async () => {
+    const failure = await slackReplies(async () => 'xoxb-canary\nsecond line')
+      .say('C0DEPLOYS', 'text', null)
+      .catch((error: Error) => error)
+    expect(failure).toMatchObject({ code: 'notice-failed' })
+    expect(inspect(failure)).not.toContain('canary')
   })
 
   it.each([

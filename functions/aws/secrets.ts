@@ -134,8 +134,8 @@ export function ssmRunnerVersion(
   return () => cached.get()
 }
 
-/** Address of the channel that operators are told things in; undefined while there is none. */
-export function ssmSlackWebhook(
+/** One value that may be missing: undefined while it is. */
+export function ssmOptional(
   name: string,
   read: ReadParameters = ssmParameters(),
   clock: Clock = Date,

@@ -25,6 +25,8 @@ export interface AuditEntry {
   readonly outcome: AuditOutcome
   /** Why it was not done. */
   readonly message: string | null
+  /** The message in the channel that tells of it; null where there is none. What comes of it is answered below. */
+  readonly thread: string | null
 }
 
 /** Later it is not what was meant any more; Slack takes answers for half an hour. */
@@ -52,6 +54,7 @@ export function asked(
         : action,
     outcome: refusal === null ? 'asked' : 'refused',
     message: refusal,
+    thread: null,
   }
 }
 

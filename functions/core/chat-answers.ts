@@ -106,7 +106,12 @@ export function logsText(
   ])
 }
 
-/** What is put on the queue, for everybody in the channel. */
+/** For whoever asked, once it is on the queue. */
+export function acceptedText(words: string): string {
+  return `On its way: ${words}. What comes of it follows in this channel.`
+}
+
+/** What begins the thread, for everybody in the channel. */
 export function askedText(sender: Sender, words: string): string {
   return `<@${sender.user}> asks to ${words}.`
 }

@@ -1,27 +1,40 @@
-/** One message to an address of Slack that is a secret, or as good as one: whoever has it can post there. */
+/** One message to Slack. Its address, or the token with it, is a secret: whoever has it can post there. */
 import { TornadeError } from '../core/errors.ts'
 
 const TIMEOUT_MS = 5000
-/** What Slack answers is a word or two. */
-const LONGEST_REASON = 100
+/** Slack's words for what went wrong, as no_service and not_in_channel. Nothing else is quoted. */
+const REASON = /^[a-z][a-z_ ]{1,60}$/
 
-/** @throws TornadeError notice-failed, without the address */
-export async function post(url: string, message: object): Promise<void> {
+/**
+ * @param token where the address is open to everybody
+ * @returns what Slack answered
+ * @throws TornadeError notice-failed, without the address and the token
+ */
+export async function post(url: string, message: object, token?: string): Promise<string> {
   let response: Response
   try {
     response = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: {
+        'content-type': 'application/json; charset=utf-8',
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
       body: JSON.stringify(message),
       signal: AbortSignal.timeout(TIMEOUT_MS),
       redirect: 'error',
     })
   } catch (error) {
-    // Neither the error nor its cause: they can quote the address.
+    // Neither the error nor its cause: they can quote the address and the token.
     throw new TornadeError('notice-failed', `Slack cannot be reached (${nameOf(error)})`)
   }
-  const answer = (await response.text().catch(() => '')).slice(0, LONGEST_REASON)
-  if (!response.ok) throw new TornadeError('notice-failed', `Slack answered ${response.status}: ${answer}`)
+  const answer = await response.text().catch(() => '')
+  if (!response.ok)
+    throw new TornadeError('notice-failed', `Slack answered ${response.status}: ${reasonOf(answer)}`)
+  return answer
+}
+
+export function reasonOf(said: unknown): string {
+  return typeof said === 'string' && REASON.test(said) ? said : 'it does not say why'
 }
 
 function nameOf(error: unknown): string {

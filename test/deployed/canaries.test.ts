@@ -58,6 +58,7 @@ async function places(): Promise<Map<string, string[]>> {
       world.github.calls.map(({ path, query, body }) => JSON.stringify([path, query, body])),
     ],
     ['answers', world.answers],
+    ['Slack', [...world.slack.messages, ...world.slack.received].map(message => JSON.stringify(message))],
   ])
 }
 
@@ -108,6 +109,7 @@ describe('the search', () => {
         'session token',
         'signing secret',
         'token',
+        'token of Slack',
         'webhook secret',
       ].toSorted(),
     )
@@ -212,6 +214,8 @@ function quoting(
   name = 'InvalidSignatureException',
 ): Reply {
   const quoted = `The Canonical String for this request should have been '${JSON.stringify(headers)}'\n${headers['x-amz-security-token']}\n${body}`
+  if (service === 'slack')
+    return json(status, { error: `${headers.authorization} ${quoted}`, ok: false }, 'application/json')
   return service === 'github'
     ? json(
         status,
@@ -291,6 +295,27 @@ describe('no secret is told when', () => {
     world.meddle = null
     const said = world.logs.map(({ text }) => text).join('')
     expect(said).toContain('usage not read')
+    expect(await leaks()).toEqual([])
+  })
+
+  it.each<Failure>([
+    [
+      'Slack quotes a message with its token',
+      (_, asked) => (asked.service === 'slack' ? quoting(200, asked) : null),
+    ],
+    [
+      'Slack refuses a message and quotes it',
+      (_, asked) => (asked.service === 'slack' ? quoting(403, asked) : null),
+    ],
+    ['connections to Slack break', (_, { service }) => (service === 'slack' ? { lost: 'after' } : null)],
+  ])('%s', async (_, meddle) => {
+    world.meddle = meddle
+    await world.typed('deploy web main')
+    await world.settle()
+    world.meddle = null
+    const said = world.logs.map(({ text }) => text).join('')
+    expect(said).toContain('a channel did not take a message')
+    expect(said).toContain('a command from a chat has ended')
     expect(await leaks()).toEqual([])
   })
 

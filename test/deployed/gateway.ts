@@ -24,7 +24,7 @@ export interface Asked {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
-  /** github, dynamodb, sqs, ecs, codebuild, ssm, iam */
+  /** github, slack, dynamodb, sqs, ecs, codebuild, ssm, iam */
   readonly service: string
   /** Operation of AWS; for GitHub the method and path. */
   readonly operation: string
@@ -147,7 +147,7 @@ async function read(incoming: IncomingMessage): Promise<Asked> {
   const asked = { method, path, headers, body: Buffer.concat(chunks) }
   if (path.startsWith('/github/'))
     return { ...asked, service: 'github', operation: `${method} ${path.slice('/github'.length)}` }
-  if (path.startsWith('/hooks.slack.com/')) return { ...asked, service: 'slack', operation: path }
+  if (/^\/(hooks\.)?slack\.com\//.test(path)) return { ...asked, service: 'slack', operation: path }
   const action = new URL(path, 'http://127.0.0.1').searchParams.get('Action')
   if (action !== null) return { ...asked, service: 'iam', operation: action }
   return { ...asked, service: TARGETS[target] ?? `unknown (${target})`, operation }

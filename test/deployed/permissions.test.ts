@@ -214,17 +214,20 @@ async function operated(): Promise<void> {
   await world.settle()
   for (const text of ['status', 'jobs', 'costs', `logs ${job.id}`])
     expect(await world.typed(text)).toMatch(/Queued|success|This month|log-group/)
-  expect(await world.typed('deploy web main')).toContain('asks to deploy web from main')
-  expect(await world.typed(`rerun ${job.id}`)).toContain(`asks to rerun job ${key}`)
+  expect(await world.typed('deploy web main')).toContain('On its way: deploy web from main')
+  expect(await world.typed(`rerun ${job.id}`)).toContain(`On its way: rerun job ${key}`)
   await world.settle()
   await world.sweep()
   expect(world.github.dispatched).toEqual([
     { repositoryId: 7001, workflow: 'ci.yml', ref: 'refs/heads/main', inputs: { environment: 'production' } },
   ])
-  const answers = world.calls.filter(({ service }) => service === 'slack')
-  expect(answers.map(({ input }) => input.text).sort()).toEqual([
-    '<@U0ALICE>: deploy web from main: started.',
-    `<@U0ALICE>: rerun job ${key}: started.`,
+  const { messages } = world.slack
+  const threads = messages
+    .filter(({ thread_ts }) => thread_ts === null)
+    .map(({ text, ts }) => [text, messages.find(({ thread_ts }) => thread_ts === ts)?.text])
+  expect(threads.sort()).toEqual([
+    ['<@U0ALICE> asks to deploy web from main.', '<@U0ALICE>: deploy web from main: started.'],
+    [`<@U0ALICE> asks to rerun job ${key}.`, `<@U0ALICE>: rerun job ${key}: started.`],
   ])
 }
 

@@ -35,6 +35,7 @@ import { CHAT, slackRequest } from '../support/chat.ts'
 import { type Dynalite, startDynalite, type TableId, tableProperties } from '../support/dynalite.ts'
 import { GitHubServer, type ServerJob, type ServerRun, type ServerRunner } from '../support/github-server.ts'
 import { GitHubWeb } from '../support/github-web.ts'
+import { type SlackServer, slackServer } from '../support/slack-server.ts'
 import { bundles } from './bundles.ts'
 import { type Asked, Gateway, json, type Meddle, type Reply } from './gateway.ts'
 import type { InstanceData, Invocation, Outcome } from './instance.ts'
@@ -127,6 +128,7 @@ export class Deployment {
   readonly github: GitHubServer
   /** Where people sign in. */
   readonly web: GitHubWeb
+  readonly slack: SlackServer
   readonly queues: { readonly launch: Queue; readonly events: Queue }
   readonly calls: Recorded[] = []
   readonly logs: LogLine[] = []
@@ -152,6 +154,7 @@ export class Deployment {
     dynamo: Dynalite
     github: GitHubServer
     web: GitHubWeb
+    slack: SlackServer
     queues: Deployment['queues']
     ahead: Float64Array<SharedArrayBuffer>
     folder: string
@@ -164,6 +167,7 @@ export class Deployment {
     this.dynamo = parts.dynamo
     this.github = parts.github
     this.web = parts.web
+    this.slack = parts.slack
     this.queues = parts.queues
     this.#ahead = parts.ahead
     this.#folder = parts.folder
@@ -207,6 +211,8 @@ export class Deployment {
       createTable(dynamo, 'TicketsTable', resolver.name('TicketsTable')),
     ])
     const client = { id: CLIENT_ID, secret: canary('client secret') }
+    const slackToken = canary('token of Slack')
+    const slack = await slackServer(slackToken)
     const web = await GitHubWeb.start({ clock, api: github, client, root: '/github' })
     web.callbacks.push(`${ORIGIN}/signin/callback`)
     Object.assign(queues, {
@@ -214,16 +220,16 @@ export class Deployment {
       events: new Queue(queueSettings(stack, resolver, 'EventsQueue')),
     })
     const deployment = new Deployment({
-      ...{ stack, wire, dynamo, github, web, queues, ahead, folder, code, credentials },
+      ...{ stack, wire, dynamo, github, web, slack, queues, ahead, folder, code, credentials },
       config: { ...CONFIG, ...config },
     })
-    deployment.#fill(resolver, webhookSecrets)
+    deployment.#fill(resolver, webhookSecrets, slackToken)
     deployment.#fillDashboard(resolver, client)
     return deployment
   }
 
   /** What a deployment and an operator put there: images, parameters. */
-  #fill(resolver: Resolver, [current, previous]: readonly [string, string?]): void {
+  #fill(resolver: Resolver, [current, previous]: readonly [string, string?], slackToken: string): void {
     const { ecs, ssm } = this.wire
     for (const [arch, architecture] of [
       ['x64', 'X86_64'],
@@ -258,7 +264,9 @@ export class Deployment {
     const signing = canary('signing secret')
     ssm.parameters.set(resolver.environment('slack').TORNADE_SLACK_SIGNING_SECRET!, `${signing}\n`)
     this.secrets.set('signing secret', signing)
-    const { TORNADE_APP_ID, TORNADE_APP_KEY } = resolver.environment('launch')
+    const { TORNADE_APP_ID, TORNADE_APP_KEY, TORNADE_SLACK_TOKEN } = resolver.environment('lifecycle')
+    ssm.parameters.set(TORNADE_SLACK_TOKEN!, `${slackToken}\n`)
+    this.secrets.set('token of Slack', slackToken)
     ssm.parameters.set(TORNADE_APP_ID!, `${APP_ID}\n`)
     ssm.parameters.set(TORNADE_APP_KEY!, KEY.privateKey)
     this.secrets.set('key of the App', KEY.privateKey)
@@ -415,7 +423,7 @@ export class Deployment {
       case 'iam':
         return getRole(asked)
       case 'slack':
-        return json(200, 'ok')
+        return this.slack.origin
       default:
         return json(400, { __type: 'UnknownOperationException', message: asked.service })
     }
@@ -770,7 +778,13 @@ export class Deployment {
   async close(): Promise<void> {
     await this.cool()
     for (const spare of this.#spares.values()) await (await spare).close()
-    await Promise.all([this.wire.close(), this.github.close(), this.web.close(), this.dynamo.close()])
+    await Promise.all([
+      this.wire.close(),
+      this.github.close(),
+      this.web.close(),
+      this.slack.close(),
+      this.dynamo.close(),
+    ])
     await rm(this.#folder, { recursive: true })
   }
 }

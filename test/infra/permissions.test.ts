@@ -265,6 +265,8 @@ describe('the other functions', () => {
       expect(await read(name, 'app-key')).toBe(true)
       expect(await read(name, 'webhook-secret')).toBe(false)
     }
+    for (const name of ['webhook', 'launch', 'lifecycle', 'sweep', 'dashboard', 'notify'])
+      expect([name, await read(name, 'slack-token')]).toEqual([name, name === 'lifecycle'])
     for (const secret of ['client-secret', 'session-key', 'session-key-previous', 'dashboard-tokens']) {
       expect(await read('dashboard', secret)).toBe(true)
       for (const name of ['webhook', 'launch', 'lifecycle', 'sweep'])
@@ -313,6 +315,7 @@ describe('the other functions', () => {
     for (const [secret, allowed] of [
       ['slack-signing-secret', true],
       ['slack-webhook', false],
+      ['slack-token', false],
       ['app-key', false],
       ['webhook-secret', false],
     ] as const) {

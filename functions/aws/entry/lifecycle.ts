@@ -9,7 +9,7 @@ import { compiledConfig, gitHubSettings, variables } from '../environment.ts'
 import { DynamoLedger } from '../ledger.ts'
 import { SqsQueue } from '../queue.ts'
 import { CloudWatchRunnerLog } from '../runner-log.ts'
-import { ssmAppKey } from '../secrets.ts'
+import { ssmAppKey, ssmOptional } from '../secrets.ts'
 import { telemetry } from '../telemetry.ts'
 import { DynamoTickets } from '../tickets.ts'
 
@@ -21,9 +21,10 @@ const [stage, region, launchQueue, eventsQueue, ledgerTable, ticketsTable] = var
   'TORNADE_LEDGER_TABLE',
   'TORNADE_TICKETS_TABLE',
 )
-const [appId, appPrivateKey, cluster, project, tasks, builds] = variables(
+const [appId, appPrivateKey, slackToken, cluster, project, tasks, builds] = variables(
   'TORNADE_APP_ID',
   'TORNADE_APP_KEY',
+  'TORNADE_SLACK_TOKEN',
   'TORNADE_CLUSTER',
   'TORNADE_BUILD_PROJECT',
   'TORNADE_RUNNER_LOGS',
@@ -43,7 +44,7 @@ const ports = {
   queue: new SqsQueue({ urls: { launch: launchQueue, events: eventsQueue }, region }),
   github: createGitHub(gitHubSettings(config), { appKey: ssmAppKey({ appId, appPrivateKey }), clock, log }),
   tickets: new DynamoTickets({ client, table: ticketsTable, clock }),
-  replies: slackReplies(),
+  replies: slackReplies(ssmOptional(slackToken)),
   ledger: new DynamoLedger({ client, table: ledgerTable, clock, log }),
 }
 

@@ -6,7 +6,7 @@ import { dynamoClient } from '../dynamodb.ts'
 import { compiledConfig, variables } from '../environment.ts'
 import { DynamoLedger } from '../ledger.ts'
 import { countDeadLetters } from '../queue.ts'
-import { ssmSlackWebhook } from '../secrets.ts'
+import { ssmOptional } from '../secrets.ts'
 import { telemetry } from '../telemetry.ts'
 
 const [stage, region, launch, events, ledgerTable, webhook] = variables(
@@ -26,7 +26,7 @@ const ports = {
   log,
   metrics,
   ledger: new DynamoLedger({ client: dynamoClient(), table: ledgerTable, clock, log }),
-  notices: slackWebhook(ssmSlackWebhook(webhook)),
+  notices: slackWebhook(ssmOptional(webhook)),
   stats: { deadLetters: countDeadLetters({ launch, events }, region) },
 }
 
