@@ -15,6 +15,7 @@ import {
 import { deployment } from './core/chat.ts'
 import { actionWords, askedText, outcomeText } from './core/chat-answers.ts'
 import { pauseAskedFor, TornadeError } from './core/errors.ts'
+import { gitHubSite, gitHubUrl, runUrl } from './core/links.ts'
 import { errorFields } from './lambda.ts'
 import type { EventsMessage, Ports } from './ports.ts'
 import { update } from './update.ts'
@@ -29,7 +30,7 @@ type Outcome = Pick<AuditEntry, 'message'> & { readonly outcome: 'done' | 'faile
  */
 export async function carryOut(
   ports: ChatPorts,
-  config: Pick<Config, 'slack'>,
+  config: Pick<Config, 'slack' | 'github'>,
   { audit: key, respondTo }: Extract<EventsMessage, { kind: 'chat' }>,
 ): Promise<void> {
   const { clock, ledger, log, replies } = ports
@@ -69,16 +70,21 @@ export async function carryOut(
       key,
       current => current && withOutcome(current, outcome, clock.now(), message),
     )
-    const { by, action, thread } = last!
+    const { by, action } = last!
     log.info('a command from a chat has ended', { audit: key, user: by.user, ...action, outcome })
-    const text = outcomeText(last!)
-    if (thread && (await say(by.channel, text, thread)) !== null) return
     try {
-      await replies.answer(respondTo, text)
+      await answer(last!)
     } catch (error) {
       // It is done and written down, and is not done again for the sake of the answer.
       log.warn('a chat was not told of an outcome', { audit: key, ...errorFields(error) })
     }
+  }
+
+  async function answer(entry: AuditEntry): Promise<void> {
+    const { by, action, thread } = entry
+    const text = outcomeText(entry, await pageOf(ports, config, action))
+    if (thread && (await say(by.channel, text, thread)) !== null) return
+    await replies.answer(respondTo, text)
   }
 
   async function say(channel: string, text: string, thread: string | null): Promise<string | null> {
@@ -113,6 +119,22 @@ async function rerun(
     case 'failed':
       return failed(answer.message)
   }
+}
+
+/** Where people see what was started. */
+async function pageOf(
+  { ledger }: ChatPorts,
+  { slack, github }: Pick<Config, 'slack' | 'github'>,
+  action: AuditAction,
+): Promise<string | null> {
+  const site = gitHubSite(github.url)
+  if (action.kind === 'rerun') {
+    const job = await ledger.jobs.get(`${action.jobId}-${action.attempt}`)
+    return job ? runUrl(site, job) : null
+  }
+  const found = deployment(slack?.commands ?? { apps: {} }, action.app, action.branch)
+  if ('problem' in found) return null
+  return gitHubUrl(site, found.app.repository, 'actions', 'workflows', found.app.workflow)
 }
 
 /** tornade.yml decides again: it may have changed, and the queue is not what is believed. */

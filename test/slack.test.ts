@@ -40,6 +40,7 @@ async function audit(world: World) {
   return (await world.ledger.audit.page({ limit: 100 })).items.map(apiAudit)
 }
 
+const RUNS = 'https://github.com/acme/app/actions/workflows/ci.yml'
 const NO_TOKEN = async () => undefined
 
 const NOBODY = 'You may not use tornade from here. Who runs it decides that in tornade.yml (slack).'
@@ -378,7 +379,9 @@ describe('a re-run', () => {
       text: 'On its way: rerun job 2-1. What comes of it follows in this channel.',
     })
     await untilQuiet(s)
-    expect(s.world.chat.answers.map(({ text }) => text)).toEqual(['<@U0ALICE>: rerun job 2-1: started.'])
+    expect(s.world.chat.answers.map(({ text }) => text)).toEqual([
+      '<@U0ALICE>: rerun job 2-1: <https://github.com/acme/app/actions/runs/900002|started>.',
+    ])
     expect((await jobs(s.world)).at(-1)).toMatchObject({ request: { attempt: 2, runId: 900_002 } })
     expect(await audit(s.world)).toMatchObject([
       { action: { kind: 'rerun', jobId: 2, attempt: 1 }, outcome: 'done', message: null },
@@ -537,7 +540,11 @@ describe('what was asked for once', () => {
 describe('what comes of a change', () => {
   const THREAD = [
     { text: '<@U0ALICE> asks to deploy web from main.', channel: 'C0DEPLOYS', thread: null },
-    { text: '<@U0ALICE>: deploy web from main: started.', channel: 'C0DEPLOYS', thread: '1793000000.000001' },
+    {
+      text: `<@U0ALICE>: deploy web from main: <${RUNS}|started>.`,
+      channel: 'C0DEPLOYS',
+      thread: '1793000000.000001',
+    },
   ]
 
   it('is answered in the thread of what was asked for', async () => {
@@ -550,7 +557,7 @@ describe('what comes of a change', () => {
     expect(world.chat.messages).toMatchObject([
       ...THREAD,
       { text: '<@U0ALICE> asks to rerun job 2-1.', thread: null },
-      { text: '<@U0ALICE>: rerun job 2-1: started.', thread: '1793000000.000003' },
+      { text: expect.stringContaining('rerun job 2-1: <https://github.com/'), thread: '1793000000.000003' },
     ])
     expect(world.chat.answers).toEqual([])
   })
@@ -593,7 +600,9 @@ describe('what comes of a change', () => {
     s.world.chat.bot = true
     await say(s.world, 'deploy web main')
     await untilQuiet(s)
-    const unknown = expect.stringContaining('it is not known whether that has started')
+    const unknown = expect.stringContaining(
+      `it is not known whether that has started; look at <${RUNS}|GitHub> before asking again.`,
+    )
     expect(s.world.chat.messages).toMatchObject([THREAD[0], { ...THREAD[1], text: unknown }])
   })
 

@@ -120,15 +120,18 @@ export function refusedText(problem: string): string {
   return slack(problem, LONGEST_SENTENCE)
 }
 
-/** What became of it. */
-export function outcomeText({ by, action, outcome, message }: AuditEntry): string {
+/**
+ * What became of it.
+ * @param page of GitHub where it can be followed; null where none is known
+ */
+export function outcomeText({ by, action, outcome, message }: AuditEntry, page: string | null): string {
   const what = `<@${by.user}>: ${actionWords(action)}`
   const why = message === null ? '' : ` ${slack(message, LONGEST_SENTENCE)}`
   switch (outcome) {
     case 'done':
-      return `${what}: started.`
+      return `${what}: ${page === null ? 'started' : `<${page}|started>`}.`
     case 'unknown':
-      return `${what}: it is not known whether that has started; look at GitHub before asking again.${why}`
+      return `${what}: it is not known whether that has started; look at ${page === null ? 'GitHub' : `<${page}|GitHub>`} before asking again.${why}`
     default:
       return `${what}: not started.${why}`
   }

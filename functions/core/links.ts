@@ -19,8 +19,12 @@ export function gitHubUrl(site: string, repository: string, ...rest: readonly (s
   return [site, ...parts.map(part => encodeURIComponent(part))].join('/')
 }
 
-export function jobUrl(site: string, { request: { repository, runId, jobId } }: Job): string {
-  return gitHubUrl(site, clean(repository.name, NAME_LIMIT), 'actions', 'runs', runId, 'job', jobId)
+export function runUrl(site: string, { request: { repository, runId } }: Job): string {
+  return gitHubUrl(site, clean(repository.name, NAME_LIMIT), 'actions', 'runs', runId)
+}
+
+export function jobUrl(site: string, job: Job): string {
+  return `${runUrl(site, job)}/job/${encodeURIComponent(job.request.jobId)}`
 }
 
 /** Log groups of CloudWatch in which runners write. */

@@ -1,7 +1,7 @@
 /** Jobs: many of them, and one with all that is known of it. */
 import { html } from 'hono/html'
 import { isFinal, jobState, readySince } from '../core/lifecycle.ts'
-import { gitHubUrl, jobUrl } from '../core/links.ts'
+import { gitHubUrl, jobUrl, runUrl } from '../core/links.ts'
 import { clean, NAME_LIMIT } from '../core/text.ts'
 import type { Job, Runner, Spec } from '../core/types.ts'
 import { jobView, secondsBetween } from '../core/views.ts'
@@ -264,7 +264,8 @@ function facts(all: readonly Fact[]): Html {
   return html`<dl class="facts">${all.flatMap(([name, value]) => (value === null || value === '' ? [] : [html`<div><dt>${name}</dt><dd>${value}</dd></div>`]))}</dl>`
 }
 
-function jobFacts({ request, spec }: Job, { gitHub }: DashboardOptions): readonly Fact[] {
+function jobFacts(job: Job, { gitHub }: DashboardOptions): readonly Fact[] {
+  const { request, spec } = job
   const { repository, workflow, name, headBranch, headSha, runId, jobId, attempt } = request
   const cleanName = clean(repository.name, NAME_LIMIT)
   return [
@@ -280,7 +281,7 @@ function jobFacts({ request, spec }: Job, { gitHub }: DashboardOptions): readonl
         'at GitHub',
       ),
     ],
-    ['Run', outward(gitHubUrl(gitHub, cleanName, 'actions', 'runs', runId), String(runId), 'at GitHub')],
+    ['Run', outward(runUrl(gitHub, job), String(runId), 'at GitHub')],
     ['Job', `${jobId}, attempt ${attempt}`],
     ['Labels', labels(request.labels)],
     ['Asked for', spec === null ? null : specText(spec)],
