@@ -4,6 +4,8 @@ import { describe, expect, it, vi } from 'vitest'
 import { usd } from '../functions/core/admission/spend.ts'
 import { apiAudit } from '../functions/core/audit.ts'
 import { isBranchName, isResponseUrl, matchesBranch, readCommand } from '../functions/core/chat.ts'
+import { TornadeError } from '../functions/core/errors.ts'
+import type { Ports } from '../functions/ports.ts'
 import { slackReplies } from '../functions/slack/replies.ts'
 import { ACME_APP } from '../local/payloads.ts'
 import type { World } from '../local/world.ts'
@@ -500,18 +502,7 @@ describe('what was asked for once', () => {
       [60, 'done'],
       [1200, 'failed'],
     ] as const) {
-      let pauses = 2
-      const { world } = await busy({
-        wrapPorts: ports => ({
-          ...ports,
-          github: proxy(ports.github, {
-            dispatchWorkflow: async (...call) => {
-              if (pauses-- > 0) throw await paused(seconds)
-              return ports.github.dispatchWorkflow(...call)
-            },
-          }),
-        }),
-      })
+      const { world } = await busy({ wrapPorts: pausing(2, seconds) })
       await say(world, 'deploy web main')
       await later(world, 60 * MINUTE)
       expect(world.github.dispatched).toHaveLength(outcome === 'done' ? 1 : 0)
@@ -571,22 +562,11 @@ describe('what comes of a change', () => {
   })
 
   it('is told once to all, however often GitHub asks to wait', async () => {
-    let pauses = 2
-    const { world } = await busy({
-      wrapPorts: ports => ({
-        ...ports,
-        github: proxy(ports.github, {
-          dispatchWorkflow: async (...call) => {
-            if (pauses-- > 0) throw await paused(60)
-            return ports.github.dispatchWorkflow(...call)
-          },
-        }),
-      }),
-    })
+    const { world } = await busy({ wrapPorts: pausing(2, 60) })
     world.chat.bot = true
     await say(world, 'deploy web main')
     await later(world, 10 * MINUTE)
-    expect(pauses).toBe(-1)
+    expect(world.github.dispatched).toHaveLength(1)
     expect(world.chat.messages).toMatchObject(THREAD)
   })
 
@@ -816,9 +796,18 @@ describe('a command', () => {
   })
 })
 
-async function paused(seconds: number) {
-  const { TornadeError } = await import('../functions/core/errors.ts')
-  return Object.assign(new TornadeError('github-paused', 'GitHub asks to wait'), {
-    retryAfterSeconds: seconds,
+/** GitHub asks to wait for so long, so many times, before it starts a workflow. */
+function pausing(times: number, seconds: number): (ports: Ports) => Ports {
+  let left = times
+  return ports => ({
+    ...ports,
+    github: proxy(ports.github, {
+      dispatchWorkflow: async (...call) => {
+        if (left-- <= 0) return ports.github.dispatchWorkflow(...call)
+        throw Object.assign(new TornadeError('github-paused', 'GitHub asks to wait'), {
+          retryAfterSeconds: seconds,
+        })
+      },
+    }),
   })
 }
