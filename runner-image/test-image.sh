@@ -70,7 +70,7 @@ sha256=$(sha256sum "$work/www/v$version"/*.tar.gz | cut -d ' ' -f 1)
   }).listen(0, "127.0.0.1", function () { require("node:fs").writeFileSync(process.argv[2], String(this.address().port)) })
 ' "$work/www" "$work/port" &
 server=$!
-until [[ -s $work/port ]]; do sleep 0.1; done
+eventually 'the downloads are not served' test -s "$work/port"
 
 # As the bundle for the image builder has it (scripts/bundle.ts).
 cp -r "$here" "$work/image"

@@ -35,31 +35,19 @@ clean_up() {
 trap clean_up EXIT
 
 # -------------------------------------------------------------------------------------------------------- three registries
-registry() { # port file, address, more of the configuration
-  cat >"$work/$1.yml" <<YML
-version: 0.1
-log: { level: error, accesslog: { disabled: true } }
-storage: { filesystem: { rootdirectory: "$work/$1" }, delete: { enabled: true } }
-http: { addr: "$2" }
-$3
-YML
-  docker-registry serve "$work/$1.yml" >"$work/$1.log" 2>&1 &
-  processes+=($!)
-}
-port=$((20000 + RANDOM % 10000))
-open=127.0.0.1:$port
-closed=127.0.0.1:$((port + 1))
-immutable=127.0.0.1:$((port + 2))
 # Nobody knows the password.
 # shellcheck disable=SC2016
 printf 'nobody:$2y$05$abcdefghijklmnopqrstuuu5Bs1Xk1Q0nq7q0rB9Yb2uYx1o8e6y\n' >"$work/htpasswd"
-registry open "$open" ''
-registry closed "$closed" "auth: { htpasswd: { realm: test, path: \"$work/htpasswd\" } }"
-"$node" --disable-warning=ExperimentalWarning "$root/test/builder/immutable-tags.ts" "${immutable#*:}" "$open" >"$work/immutable.log" 2>&1 &
+registry open ''
+processes+=("$server")
+open=$address
+registry closed "auth: { htpasswd: { realm: test, path: \"$work/htpasswd\" } }"
+processes+=("$server")
+closed=$address
+"$node" --disable-warning=ExperimentalWarning "$root/test/builder/immutable-tags.ts" "$open" >"$work/immutable.log" 2>&1 &
 processes+=($!)
-for address in "$open" "$closed" "$immutable"; do
-  until curl --silent --output "$work/up" "http://$address/v2/"; do sleep 0.1; done
-done
+eventually 'the registry of immutable tags does not listen' test -s "$work/immutable.log"
+immutable=$(<"$work/immutable.log")
 
 # ------------------------------------------------------------------------------------------------------------ the builder
 exchange=$work/exchange
@@ -108,11 +96,12 @@ SCRIPT
   mkdir -p "$exchange"
   : >"$exchange/obeyed"
 else
-  TORNADE_EXCHANGE_FOLDER=$exchange TORNADE_KANIKO_FOLDER=$work/own TORNADE_INIT='' TORNADE_SHELL='busybox sh' \
+  # What stands in for kaniko and is killed cannot tidy up after itself.
+  TORNADE_EXCHANGE_FOLDER=$exchange TORNADE_KANIKO_FOLDER=$work/own TORNADE_INIT='' TORNADE_SHELL='busybox sh' TMPDIR=$work \
     TORNADE_KANIKO=$root/test/builder/kaniko-by-buildah busybox sh "$root/builder-image/watch" >"$work/watch.log" 2>&1 &
   processes+=($!)
 fi
-until [[ -e $exchange/obeyed ]]; do sleep 0.1; done
+eventually 'the builder does not obey' test -e "$exchange/obeyed"
 echo "build.sh: the builder is up after $((SECONDS - start)) s"
 
 "$node" --disable-warning=ExperimentalWarning "$root/scripts/tools.ts" "$work/image"
@@ -257,7 +246,7 @@ export TORNADE_EXCHANGE_FOLDER=$exchange
 "$node" "$work/image/tools/build.mjs" --context "$context" --file "$work/slow" --tag "$open/team/app:6" \
   --secret id=token,env=BUILD_TOKEN >"$work/slow.out" 2>"$work/slow.log" &
 slow=$!
-until grep --quiet 'it sleeps$' "$work/slow.log"; do sleep 0.1; kill -0 "$slow" || fail 'it did not begin'; done
+eventually 'the slow build does not begin' grep --quiet 'it sleeps$' "$work/slow.log"
 start=$(date +%s%N)
 kill -TERM "$slow"
 wait "$slow" && code=0 || code=$?

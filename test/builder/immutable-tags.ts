@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-/** Stands before a registry and lets no tag be moved, in the words of ECR: `immutable-tags.ts PORT REGISTRY`. */
+/** Stands before a registry and lets no tag be moved, in the words of ECR: `immutable-tags.ts REGISTRY`. Prints its own address. */
 import { createServer, request as send } from 'node:http'
+import type { AddressInfo } from 'node:net'
 
-const [, , port, registry] = process.argv
+const [, , registry] = process.argv
 /** https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html */
 const refusal = (tag: string, repository: string) => ({
   errors: [
@@ -13,7 +14,7 @@ const refusal = (tag: string, repository: string) => ({
   ],
 })
 
-createServer(async (request, response) => {
+const server = createServer(async (request, response) => {
   const { method, url, headers } = request
   const [, repository, tag] = /^\/v2\/(.+)\/manifests\/([\w.-]+)$/.exec(url!) ?? []
   const accept =
@@ -30,4 +31,7 @@ createServer(async (request, response) => {
   })
   forwarded.on('error', () => response.destroy())
   request.pipe(forwarded)
-}).listen(Number(port), '127.0.0.1')
+})
+server.listen(0, '127.0.0.1', () => {
+  process.stdout.write(`127.0.0.1:${(server.address() as AddressInfo).port}\n`)
+})

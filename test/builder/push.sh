@@ -24,21 +24,13 @@ clean_up() {
 }
 trap clean_up EXIT
 
-registry=127.0.0.1:$((30000 + RANDOM % 10000))
 # It lets nobody in but "builder", and what may push is a login that an earlier step has left.
 password=canary-password
 # shellcheck disable=SC2016
 printf 'builder:$2b$05$abcdefghijklmnopqrstuuTvmw3qcMpAvEgQGhbFMhqjD3R/evDDW\n' >"$work/htpasswd"
-cat >"$work/registry.yml" <<YML
-version: 0.1
-log: { level: error, accesslog: { disabled: true } }
-storage: { filesystem: { rootdirectory: "$work/registry" }, delete: { enabled: true } }
-http: { addr: "$registry" }
-auth: { htpasswd: { realm: test, path: "$work/htpasswd" } }
-YML
-docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
-processes+=($!)
-until curl --silent --output "$work/up" "http://$registry/v2/"; do sleep 0.1; done
+registry registry "auth: { htpasswd: { realm: test, path: \"$work/htpasswd\" } }"
+processes+=("$server")
+registry=$address
 
 mkdir "$work/docker" "$work/nothing"
 printf '{"auths":{"%s":{"auth":"%s"}}}' "$registry" "$(printf 'builder:%s' "$password" | base64)" >"$work/docker/config.json"
@@ -53,7 +45,7 @@ processes+=($!)
 TORNADE_EXCHANGE_FOLDER=$exchange TORNADE_KANIKO_FOLDER=$work/own TORNADE_INIT='' TORNADE_SHELL='busybox sh' \
   TORNADE_KANIKO=$root/test/builder/kaniko-by-buildah busybox sh "$root/builder-image/watch" >"$work/watch.log" 2>&1 &
 processes+=($!)
-until [[ -e $exchange/obeyed ]]; do sleep 0.1; done
+eventually 'the watcher does not obey' test -e "$exchange/obeyed"
 
 "$node" --disable-warning=ExperimentalWarning "$root/scripts/tools.ts" "$work/image"
 for tool in build push manifest; do
