@@ -39,7 +39,7 @@ describe('a failed delivery', () => {
     expect(BigInt(failed.id) > 2n ** 53n).toBe(true)
   })
 
-  it.each([500, 502, 503, 504, 0])('is ours to ask for when it was answered with %i', statusCode => {
+  it.each([429, 500, 502, 503, 504, 0])('is ours to ask for when it was answered with %i', statusCode => {
     expect(sweep([failure('a', 0, { statusCode })], 30).ask).toHaveLength(1)
   })
 

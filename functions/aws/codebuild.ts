@@ -189,6 +189,9 @@ function adviceFor(words: string): string | undefined {
     return 'The launch function may pass roles below the path of job roles only.'
   if (/sts:AssumeRole|assume/i.test(words))
     return 'The trust policy of the role must let codebuild.amazonaws.com assume it.'
+  // A limit that no page of AWS names: https://github.com/wolfeidau/buildkite-serverless-agent/issues/35
+  if (/EnvironmentVariable should be at most/.test(words))
+    return 'Let fewer repositories or refs use its role.'
   return undefined
 }
 

@@ -67,9 +67,13 @@ export function notAsked(memory: Memory, failures: readonly Failure[]): Memory {
   return { ...memory, watermark, asked }
 }
 
-/** What was answered with 4xx was refused by us, and would be again. Without an answer GitHub says 502, 504 or 0. */
+/**
+ * What was answered with 4xx was refused by us, and would be again; but 429 is API Gateway's own, which has had too many at a
+ * time: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html
+ * Without an answer GitHub says 502, 504 or 0.
+ */
 function isOurs({ event, statusCode }: Failure): boolean {
-  return event === 'workflow_job' && (statusCode >= 500 || statusCode === 0)
+  return event === 'workflow_job' && (statusCode >= 500 || statusCode === 429 || statusCode === 0)
 }
 
 function wants(failure: Failure, asked: AskedDelivery | undefined, now: number): boolean {

@@ -53,12 +53,14 @@ export function redact(text: string): string {
   return clean(text.replace(SECRETS, '[removed]'), DETAIL_LIMIT)
 }
 
+export const NO_EXPLANATION = 'no explanation'
+
 /** `message` of GitHub's answer and its `errors`, which are sentences or {message | field, code}. */
 export function detailOf(data: unknown): string {
-  if (!isRecord(data)) return 'no explanation'
+  if (!isRecord(data)) return NO_EXPLANATION
   const errors = Array.isArray(data.errors) ? data.errors : []
   const sentences = [data.message, ...errors.map(sentenceOf)].filter(text => typeof text === 'string')
-  return redact([...new Set(sentences)].join('; ')) || 'no explanation'
+  return redact([...new Set(sentences)].join('; ')) || NO_EXPLANATION
 }
 
 function sentenceOf(error: unknown): unknown {

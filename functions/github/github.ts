@@ -18,7 +18,7 @@ import type {
 import type { AppKey } from './app.ts'
 import { type Client, createClient, type Pace } from './client.ts'
 import { listFailedDeliveries, redeliver } from './deliveries.ts'
-import { GitHubError, notUnderstood } from './errors.ts'
+import { GitHubError, NO_EXPLANATION, notUnderstood } from './errors.ts'
 import { Memo } from './memo.ts'
 import { MINT, ownerAndName, type Token, Tokens } from './tokens.ts'
 
@@ -517,6 +517,9 @@ function nameOf(installationId: number): string {
   return `installation:${installationId}`
 }
 
+/** https://github.com/runs-on/runs-on/issues/417 */
+const MAY_HAVE_NONE = `${NO_EXPLANATION}. GitHub answers so where the organisation or its enterprise lets the repository have no runners of its own: Settings, Actions, Runners.`
+
 /** What a failed registration means; throws where it is not known whether there is one now. */
 function jitFailure(error: unknown): JitOutcome {
   if (!(error instanceof GitHubError)) throw error
@@ -525,6 +528,7 @@ function jitFailure(error: unknown): JitOutcome {
   if (answered(error, 409)) return { outcome: 'name-taken' }
   // 401: GitHub does not know the App's key, which is nothing that a job should be refused for
   if (status === null || status >= 500 || status < 400 || status === 401 || status === 408) throw error
+  if (status === 403 && detail === NO_EXPLANATION) return { outcome: 'failed', message: MAY_HAVE_NONE }
   return { outcome: 'failed', message: detail }
 }
 

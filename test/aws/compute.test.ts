@@ -423,6 +423,7 @@ describe('a build', () => {
     ['build queue full', 'quota', /^AccountLimitExceededException: Cannot have more than 60 builds/],
     ['no builds allowed', 'permanent', /more than 0 builds.*Concurrently running builds/],
     ['invalid build input', 'permanent', /^InvalidInputException: Invalid input: image is not valid$/],
+    ['build variable too long', 'permanent', /at most 4096 characters\. Let fewer repositories or refs/],
     ['service role not to be assumed', 'permanent', /sts:AssumeRole.*codebuild\.amazonaws\.com/],
     ['service role not to be passed', 'permanent', /iam:PassRole.*job roles/],
     ['no project', 'permanent', /^ResourceNotFoundException: .*Deploy again\.$/],

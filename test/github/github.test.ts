@@ -134,6 +134,11 @@ describe('a JIT config', () => {
     ],
     ['403', { status: 403, message: 'Repository was\u001b[31m archived' }, 'Repository was [31m archived'],
     ['410', { status: 410, text: '<html>gone</html>' }, 'no explanation'],
+    [
+      'a 403 without a word',
+      { status: 403, message: '' },
+      'no explanation. GitHub answers so where the organisation or its enterprise lets the repository have no runners of its own: Settings, Actions, Runners.',
+    ],
   ])('fails for good on %s, in words of GitHub', async (_, fault, message) => {
     const { github, server } = await start()
     server.fail(JIT, fault)

@@ -305,10 +305,12 @@ function isWithinStack(resource: string, stage: string): boolean {
 }
 
 /**
- * Calls that name no resource of the kind that their action is for are asked of *, and only a condition narrows them.
+ * Calls that IAM asks of *, although its reference has a kind of resource for their action: they name none of that kind, or
+ * none that exists yet. Only a condition narrows them.
  * https://github.com/cdklabs/construct-hub/pull/1207
+ * https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-ECS.html
  */
-const ASKED_OF_ALL = new Set(['ecs:ListTasks'])
+const ASKED_OF_ALL = new Set(['ecs:ListTasks', 'ecs:RegisterTaskDefinition'])
 
 async function actionFaults(where: string, action: string, resources: readonly string[]): Promise<string[]> {
   const [service = '', name = ''] = action.split(':')
@@ -319,9 +321,9 @@ async function actionFaults(where: string, action: string, resources: readonly s
     return resources.every(resource => resource === '*')
       ? []
       : [`${where}: ${action} knows no resource but *`]
-  if (resources.includes('*') && !ASKED_OF_ALL.has(action))
-    return [`${where}: ${action} knows narrower resources than *`]
-  if (ASKED_OF_ALL.has(action)) return []
+  if (ASKED_OF_ALL.has(action))
+    return resources.includes('*') ? [] : [`${where}: ${action} is asked of * and would be refused`]
+  if (resources.includes('*')) return [`${where}: ${action} knows narrower resources than *`]
   const types = await Promise.all(resourceTypes.map(type => iamResourceTypeDetails(service, type.name)))
   return resources.some(resource => types.some(type => looksLike(resource, type.arn)))
     ? []

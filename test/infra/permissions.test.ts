@@ -165,10 +165,35 @@ describe('images of tornade.yml', () => {
       ).toBe(false)
   })
 
-  it('have task definitions that nothing of this stack can change', async () => {
+  it('have task definitions that nothing of this stack can change, where IAM asks for them by name', async () => {
     const resource = arn('ecs', 'task-definition/tornade-dev-image-node-x64:2')
     for (const role of ['ImageBuilderRole', 'LaunchRole', 'RunnerRole'])
       expect(await isAllowed(own, role, { action: 'ecs:RegisterTaskDefinition', resource })).toBe(false)
+  })
+})
+
+describe('the image builder', () => {
+  const registers = (resource: string) =>
+    isAllowed(stack, 'ImageBuilderRole', { action: 'ecs:RegisterTaskDefinition', resource })
+
+  it('registers the families that launch starts', async () => {
+    for (const family of ['x64', 'arm64', 'build-x64', 'build-arm64'])
+      expect(await registers(arn('ecs', `task-definition/tornade-dev-${family}:2`)), family).toBe(true)
+  })
+
+  it('changes no draft where IAM asks for them by name', async () => {
+    expect(await registers(arn('ecs', 'task-definition/tornade-dev-draft-x64:2'))).toBe(false)
+    expect(await registers(arn('ecs', 'task-definition/tornade-dev-draft-build-arm64:2'))).toBe(false)
+  })
+
+  it('passes the plain role and the execution role, and those of no job', async () => {
+    const context = { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' }
+    const passes = (resource: string) =>
+      isAllowed(stack, 'ImageBuilderRole', { action: 'iam:PassRole', resource, context })
+    expect(await passes(resolver.arn('RunnerRole'))).toBe(true)
+    expect(await passes(resolver.arn('ExecutionRole'))).toBe(true)
+    expect(await passes(JOB_ROLE)).toBe(false)
+    expect(await passes(resolver.arn('LaunchRole'))).toBe(false)
   })
 })
 

@@ -30,6 +30,8 @@ const EVERYWHERE = {
   'SweepRole.ListTasks':
     'ecs:ListTasks is for container instances, of which Fargate has none; it is held to the cluster',
   'ImageBuilderRole.ReadDrafts': 'ecs:DescribeTaskDefinition has no resources',
+  'ImageBuilderRole.PinForFargate':
+    'a definition that is yet to be registered has no name that IAM would ask for',
 }
 
 /** Without those of the role that the checks are tried on, whose statements they replace. */
@@ -676,6 +678,14 @@ describe('the checks find', () => {
       'an action that knows no resource',
       { Action: 'ecr:GetAuthorizationToken', Resource: { 'Fn::GetAtt': ['RunnerImages', 'Arn'] } },
       'SweepRole.Broken: ecr:GetAuthorizationToken knows no resource but *',
+    ],
+    [
+      'an action that is asked of * all the same',
+      {
+        Action: 'ecs:RegisterTaskDefinition',
+        Resource: 'arn:aws:ecs:eu-west-1:123456789012:task-definition/tornade-dev-x64:*',
+      },
+      'SweepRole.Broken: ecs:RegisterTaskDefinition is asked of * and would be refused',
     ],
     [
       'a condition that its action does not know',

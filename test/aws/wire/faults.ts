@@ -128,6 +128,11 @@ const CODEBUILD = {
     'InvalidInputException',
     'Invalid input: image is not valid',
   ),
+  'build variable too long': exception(
+    'StartBuild',
+    'InvalidInputException',
+    'EnvironmentVariable should be at most 4096 characters',
+  ),
   'service role not to be assumed': exception(
     'StartBuild',
     'InvalidInputException',
