@@ -225,6 +225,19 @@ describe('tornade-build beside kaniko', () => {
     expect(watcher.left()).toEqual([])
   })
 
+  it('shows a log to its end, and the words there, however much came at last', async () => {
+    const watcher = startWatcher(
+      'head -c 5000000 /dev/zero | tr "\\0" x | fold -w 99; echo; echo "error building image: at the end"; exit 1',
+    )
+    const context = newFolder({ Dockerfile: '' })
+    const { code, stderr } = await watcher.build(['--context', context, '--tag', REF]).ended
+    expect(code).toBe(1)
+    expect(stderr.length).toBeGreaterThan(5_000_000)
+    expect(stderr.trimEnd().split('\n').at(-1)).toBe(
+      'tornade-build: failed: error building image: at the end',
+    )
+  })
+
   it('says that memory was short when kaniko was killed', async () => {
     const watcher = startWatcher('kill -KILL $$')
     const { code, stderr } = await watcher.build(['--context', newFolder({ Dockerfile: '' }), '--tag', REF])

@@ -81,10 +81,14 @@ export async function buildWithKaniko(
     for (;;) {
       // In this order, so that what stands in the log before the result is shown.
       const result = existsSync(own('result.json')) ? readFileSync(own('result.json'), 'utf8') : null
-      read = tail(own('log'), read, text => {
-        log.add(text)
-        show(text)
-      })
+      let before: number
+      do {
+        before = read
+        read = tail(own('log'), read, text => {
+          log.add(text)
+          show(text)
+        })
+      } while (result !== null && read > before)
       if (cancelledAt !== null) {
         if (result !== null || Date.now() - cancelledAt > CANCEL_MS)
           return outcome('cancelled', String(signal.reason))
