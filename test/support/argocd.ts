@@ -28,6 +28,8 @@ export interface Play {
   readonly syncFails?: string
   /** Manifests cannot be made of its commits. */
   readonly comparisonFails?: string
+  /** Syncing to a named revision takes a right of its own, which the token does not have. */
+  readonly revisionIsOverride?: boolean
   /** How many requests to sync are answered that another operation is in progress. */
   readonly busy?: number
   /** The stream breaks off after so many events. */
@@ -300,7 +302,9 @@ export class FakeArgo {
     const { revision } = body as { revision?: string }
     const { play } = app
     const busy = play.busy ?? 0
-    if (play.automated !== false && revision !== undefined && revision !== 'main')
+    if (play.revisionIsOverride && revision !== undefined && revision !== 'main')
+      refuse(403, 7, `permission denied: applications, override, default/${app.name}, sub: proj:default:ci`)
+    else if (play.automated !== false && revision !== undefined && revision !== 'main')
       refuse(400, 9, `Cannot sync to ${revision}: auto-sync currently set to main`)
     else if (busy > 0 || app.operation) {
       app.play = { ...play, busy: busy - 1 }

@@ -175,6 +175,11 @@ class Follower {
           revision = null
           continue
         }
+        if (needsOverride(error) && revision !== null) {
+          say('the token may sync to no revision of its own choice, so the sync is asked for without one')
+          revision = null
+          continue
+        }
         if (!/another operation is already in progress/i.test(error.message))
           throw argoFault(error, this.#name, this.#waiting.project, 'sync')
         this.#isKept = true
@@ -189,7 +194,7 @@ class Follower {
     }
   }
 
-  /** Asks again and again while it fails in passing. A 400 of a sync is for the caller to read. */
+  /** Asks again and again while it fails in passing. What the caller of a sync has to read is for it. */
   async #ask<T>(question: () => Promise<T>, verb: 'get' | 'sync'): Promise<T> {
     for (;;) {
       this.#signal.throwIfAborted()
@@ -198,7 +203,7 @@ class Follower {
       } catch (error) {
         if (!(error instanceof ArgoError)) throw error
         this.#signal.throwIfAborted()
-        if (error.status === 400 && verb === 'sync') throw error
+        if (verb === 'sync' && (error.status === 400 || needsOverride(error))) throw error
         if (!error.passing) throw argoFault(error, this.#name, this.#waiting.project, verb)
         this.#report(`Argo CD does not answer as it should, trying again: ${error.message}`)
         await this.#sleep(this.#waiting.times.retry)
@@ -300,4 +305,9 @@ class Follower {
       urls: (status?.summary?.externalURLs ?? []).filter(url => /^https?:\/\//.test(url)),
     }
   }
+}
+
+/** https://argo-cd.readthedocs.io/en/stable/operator-manual/rbac/#the-override-action: for revisions too, where it is set so. */
+function needsOverride({ status, message }: ArgoError): boolean {
+  return status === 403 && /\bapplications, override\b/.test(message)
 }

@@ -171,6 +171,14 @@ describe('a sync', () => {
     expect(stderr).toContain('it syncs by itself, so the sync is asked for without a revision')
   })
 
+  it('is asked for without a revision where the token may sync to no other than that of the application', async () => {
+    const { argo, remote } = await start({ automated: false, revisionIsOverride: true })
+    const { code, stderr } = await run(world.argv(['shop'], '--sync'))
+    const bodies = argo.calls.filter(({ method }) => method === 'POST').map(({ body }) => body)
+    expect([code, bodies]).toEqual([0, [{ name: 'shop', revision: remote.head() }, { name: 'shop' }]])
+    expect(stderr).toContain('so the sync is asked for without one')
+  })
+
   it('waits while another operation is in progress', async () => {
     const { argo } = await start({ automated: false, busy: 3 })
     const { code, stderr } = await run(world.argv(['shop'], '--sync'))
