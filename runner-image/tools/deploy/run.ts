@@ -133,7 +133,7 @@ class Deployment {
       await this.#argo!.get(name)
     } catch (error) {
       if (!(error instanceof ArgoError)) throw error
-      if (!error.passing) throw argoFault(error, name, this.#request.project, 'get')
+      if (!error.passing || error.wrong) throw argoFault(error, name, this.#request.project, 'get')
     }
   }
 

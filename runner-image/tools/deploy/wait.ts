@@ -90,6 +90,8 @@ class Follower {
   /** The sync was not taken yet, because of another operation. */
   #isKept = false
   #said = ''
+  /** Of the last answer that was none, for a sentence. */
+  #fault = ''
 
   constructor(name: string, waiting: Waiting, signal: AbortSignal) {
     if (!isApplication(name)) throw new RangeError('not a name')
@@ -205,7 +207,8 @@ class Follower {
         this.#signal.throwIfAborted()
         if (verb === 'sync' && (error.status === 400 || needsOverride(error))) throw error
         if (!error.passing) throw argoFault(error, this.#name, this.#waiting.project, verb)
-        this.#report(`Argo CD does not answer as it should, trying again: ${error.message}`)
+        this.#fault = `: ${error.message}`
+        this.#report(`Argo CD does not answer as it should, trying again${this.#fault}`)
         await this.#sleep(this.#waiting.times.retry)
       }
     }
@@ -271,7 +274,7 @@ class Follower {
 
   overdue(milliseconds: number): string {
     const application = this.#application
-    if (application === null) return 'Argo CD did not answer in time'
+    if (application === null) return `Argo CD did not answer in time${this.#fault}`
     const { revision, sync } = this.#waiting
     const seen = revision === null || revisionsIn(application).includes(revision)
     const automated = application.spec?.syncPolicy?.automated
