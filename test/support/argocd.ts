@@ -28,6 +28,8 @@ export interface Play {
   readonly syncFails?: string
   /** Manifests cannot be made of its commits. */
   readonly comparisonFails?: string
+  /** A sync window keeps it from syncing by itself, of which Argo CD says nothing. */
+  readonly isKept?: boolean
   /** Syncing to a named revision takes a right of its own, which the token does not have. */
   readonly revisionIsOverride?: boolean
   /** How many requests to sync are answered that another operation is in progress. */
@@ -143,7 +145,8 @@ export class FakeArgo {
     app.status = { ...app.status, sync: { status: same ? 'Synced' : 'OutOfSync', revision: head } }
     const last = app.status.operationState as { syncResult?: { revision?: string } } | undefined
     const isTried = last?.syncResult?.revision === head
-    if (!same && play.automated !== false && !app.operation && !isTried) this.#operate(app, head)
+    if (!same && play.automated !== false && !play.isKept && !app.operation && !isTried)
+      this.#operate(app, head)
     this.#emit(app)
   }
 

@@ -282,10 +282,10 @@ class Follower {
       ? '; another operation is in progress, and the sync was not taken: end it in Argo CD (argocd app terminate-op)'
       : !seen
         ? `; it never saw ${short(revision!)}: does it look at this branch of ${line(application.spec?.source?.repoURL ?? 'this repository', 200)}?`
-        : application.status?.sync?.status === 'OutOfSync' &&
-            !sync &&
-            (!automated || automated.enabled === false)
-          ? '; it does not sync by itself: use --sync'
+        : application.status?.sync?.status === 'OutOfSync' && !sync
+          ? !automated || automated.enabled === false
+            ? '; it does not sync by itself: use --sync'
+            : '; is there a sync window of its project that keeps it from syncing by itself?'
           : ''
     return `not done after ${Math.round(milliseconds / 1000)} s: ${describe(application)}${hint}`
   }

@@ -153,6 +153,12 @@ describe('a sync', () => {
     ])
   })
 
+  it('that an application should begin by itself and does not is a time-out that says what may keep it', async () => {
+    await start({ automated: true, isKept: true })
+    const { code, result } = await run(world.argv(['shop'], '--timeout', '200ms'))
+    expect([code, result.message]).toEqual([4, expect.stringMatching(/OutOfSync.*; is there a sync window/)])
+  })
+
   it('is asked for by --sync, at our commit', async () => {
     const { argo, remote } = await start({ automated: false })
     expect((await run(world.argv(['shop'], '--sync', '--project', 'default'))).code).toBe(0)
