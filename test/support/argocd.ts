@@ -40,6 +40,8 @@ export interface Play {
   readonly noStream?: boolean
   /** Pods of another image come up, or none. */
   readonly runs?: readonly string[]
+  /** Images of pods that a CronJob has left behind. */
+  readonly left?: readonly string[]
   /** Called when an operation at a revision has succeeded, before health follows. */
   readonly onSynced?: (revision: string) => void
 }
@@ -178,12 +180,12 @@ export class FakeArgo {
 
   #healthy(app: AppState, [health, ...later]: Health[], revision: string): void {
     if (!health || app.live !== revision) return
-    const images = app.play.runs ?? app.play.images(revision)
+    const images = [...(app.play.runs ?? app.play.images(revision)), ...(app.play.left ?? [])]
     app.status = {
       ...app.status,
       health,
       resources: resourcesOf(health.status, health.message),
-      summary: { ...(app.status.summary as object), images: [...images] },
+      summary: { ...(app.status.summary as object), images },
     }
     this.#emit(app)
     this.#later(app, () => this.#healthy(app, later, revision))
@@ -282,6 +284,7 @@ export class FakeArgo {
       return refuse(403, 7, 'permission denied')
     if (kind === 'stream') return this.#watch(app, call, response)
     if (verb === 'sync') return this.#sync(app, body!, answer, refuse)
+    if (action === 'resource-tree') return answer(200, treeOf(app.play, app.play.images(app.live!)))
     if (url.searchParams.has('refresh')) this.#refresh(app)
     answer(200, this.#application(app))
   }
@@ -321,6 +324,22 @@ export class FakeArgo {
   #check(faults: () => string[], what: string): void {
     if (this.#description === null) return
     this.problems.push(...faults().map(fault => `${what}: ${fault}`))
+  }
+}
+
+/** Pods below a ReplicaSet, and those that jobs of a CronJob have left. */
+function treeOf({ runs, left = [] }: Play, images: readonly string[]): object {
+  const pod = (kind: string, image: string) => ({
+    ...{ version: 'v1', kind: 'Pod', namespace: 'shop', name: `${kind.toLowerCase()}-1`, images: [image] },
+    parentRefs: [{ kind, namespace: 'shop', name: `${kind.toLowerCase()}-1` }],
+    health: { status: 'Healthy' },
+  })
+  return {
+    nodes: [
+      { group: 'batch', version: 'v1', kind: 'CronJob', namespace: 'shop', name: 'shop' },
+      ...(runs ?? images).map(image => pod('ReplicaSet', image)),
+      ...left.map(image => pod('Job', image)),
+    ],
   }
 }
 

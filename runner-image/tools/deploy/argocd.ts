@@ -50,6 +50,14 @@ export interface SyncedResource {
   readonly message?: string
 }
 
+interface Tree {
+  readonly nodes?: readonly {
+    readonly kind?: string
+    readonly images?: readonly string[]
+    readonly parentRefs?: readonly { readonly kind?: string }[]
+  }[]
+}
+
 export interface ArgoOptions {
   readonly server: URL
   readonly token: string
@@ -92,6 +100,15 @@ export class Argo {
   async get(name: string, refresh = false): Promise<Application> {
     const query = { ...this.#scope(name), ...(refresh ? { refresh: 'normal' } : {}) }
     return (await this.#json('GET', `/api/v1/applications/${bare(name)}`, query)) as Application
+  }
+
+  /** Images of pods, but those of Jobs, which keep the image that they were begun with for as long as they are there. */
+  async running(name: string): Promise<string[]> {
+    const path = `/api/v1/applications/${bare(name)}/resource-tree`
+    const { nodes } = (await this.#json('GET', path, this.#scope(name))) as Tree
+    return (nodes ?? [])
+      .filter(({ kind, parentRefs = [] }) => kind === 'Pod' && !parentRefs.some(({ kind }) => kind === 'Job'))
+      .flatMap(({ images }) => images ?? [])
   }
 
   async sync(name: string, revision: string | null): Promise<Application> {

@@ -4,7 +4,16 @@ import { type Application, type Argo, ArgoError, argoFault } from './argocd.ts'
 import { DeployFault, EXIT, type Exit } from './fault.ts'
 import { type Image, isApplication } from './forms.ts'
 import { line, short } from './text.ts'
-import { describe, type Goal, judge, type Relation, revisionsIn, type Trouble, troubles } from './verdict.ts'
+import {
+  describe,
+  type Goal,
+  judge,
+  type Relation,
+  revisionsIn,
+  type Trouble,
+  troubles,
+  type Verdict,
+} from './verdict.ts'
 
 export interface Times {
   /** Milliseconds from the refresh to a decision. */
@@ -114,7 +123,7 @@ class Follower {
     for (;;) {
       const application = this.#application
       this.#report(describe(application))
-      const verdict = judge(application, await this.#goal(application, earlier))
+      const verdict = await this.#judged(application, earlier)
       if (verdict.state === 'failed') return this.result('failed', EXIT.failed, verdict.why)
       if (verdict.state === 'superseded')
         return this.result(
@@ -149,6 +158,14 @@ class Follower {
       ? '; no pod runs the image just now (none may be wanted), so its digest could not be confirmed'
       : ''
     return this.result('healthy', EXIT.done, `Synced and Healthy${at}${overtaken}${doubt}`)
+  }
+
+  async #judged(application: Application, earlier: string | null): Promise<Verdict> {
+    const goal = await this.#goal(application, earlier)
+    const verdict = judge(application, goal)
+    if (verdict.state !== 'ailing' || !verdict.isOther) return verdict
+    const running = await this.#ask(() => this.#waiting.argo.running(this.#name), 'get')
+    return judge(application, { ...goal, running })
   }
 
   async #goal(application: Application, earlier: string | null): Promise<Goal> {

@@ -83,6 +83,14 @@ describe('a deployment by Argo CD', () => {
     expect([code, result.message]).toEqual([0, expect.stringContaining('digest could not be confirmed')])
   })
 
+  it('does not take the pods that a CronJob has left behind for pods of another image', async () => {
+    const { argo } = await start({ runs: [], left: [`${REPOSITORY}@${OLD}`] })
+    const argv = world.argv(['shop'], '--grace', '20ms', '--project', 'default')
+    const { code, result } = await run(argv)
+    expect([code, result.message]).toEqual([0, expect.stringContaining('digest could not be confirmed')])
+    expect(argo.count('GET', '/api/v1/applications/shop/resource-tree?project=default')).toBeGreaterThan(0)
+  })
+
   it('fails where pods of another image run, because something else sets it', async () => {
     await start({ runs: [`${REPOSITORY}@${OTHER}`] })
     const { code, result } = await run(world.argv(['shop'], '--grace', '20ms'))
