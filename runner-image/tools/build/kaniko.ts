@@ -15,6 +15,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { commandless } from '../deploy/text.ts'
 import { archive } from './context.ts'
 import { LogReader, type Outcome } from './outcome.ts'
 import { dockerConfig } from './registry.ts'
@@ -85,8 +86,10 @@ export async function buildWithKaniko(
       do {
         before = read
         read = tail(own('log'), read, text => {
-          log.add(text)
-          show(text)
+          // Lines of what RUN prints may begin with anything; with Docker a number stands before them.
+          const plain = commandless(text)
+          log.add(plain)
+          show(plain)
         })
       } while (result !== null && read > before)
       if (cancelledAt !== null) {
