@@ -42,6 +42,8 @@ export interface Play {
   readonly runs?: readonly string[]
   /** Images of pods that a CronJob has left behind. */
   readonly left?: readonly string[]
+  /** A resource that its branch has no more, which a sync leaves unless it is told to prune. */
+  readonly leftover?: string
   /** Called when an operation at a revision has succeeded, before health follows. */
   readonly onSynced?: (revision: string) => void
 }
@@ -170,7 +172,8 @@ export class FakeArgo {
       }
       app.live = revision
       const state = operationState(revision, 'Succeeded', 'successfully synced (all tasks run)')
-      app.status = { ...app.status, operationState: state, sync: { status: 'Synced', revision } }
+      const status = app.play.leftover ? 'OutOfSync' : 'Synced'
+      app.status = { ...app.status, operationState: state, sync: { status, revision } }
       app.play.onSynced?.(revision)
       const { health = [{ status: 'Progressing' }, { status: 'Healthy' }] } = app.play
       this.#healthy(app, [...(typeof health === 'function' ? health(revision) : health)], revision)
@@ -184,7 +187,7 @@ export class FakeArgo {
     app.status = {
       ...app.status,
       health,
-      resources: resourcesOf(health.status, health.message),
+      resources: [...resourcesOf(health.status, health.message), ...leftoverOf(app.play)],
       summary: { ...(app.status.summary as object), images },
     }
     this.#emit(app)
@@ -341,6 +344,11 @@ function treeOf({ runs, left = [] }: Play, images: readonly string[]): object {
       ...left.map(image => pod('Job', image)),
     ],
   }
+}
+
+function leftoverOf({ leftover }: Play): object[] {
+  if (leftover === undefined) return []
+  return [{ kind: 'ConfigMap', name: leftover, version: 'v1', status: 'OutOfSync', requiresPruning: true }]
 }
 
 function resourcesOf(health: string, message?: string): object[] {

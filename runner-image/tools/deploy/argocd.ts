@@ -40,6 +40,7 @@ export interface Resource {
   readonly name?: string
   readonly namespace?: string
   readonly status?: string
+  readonly requiresPruning?: boolean
   readonly health?: { readonly status?: string; readonly message?: string }
 }
 export interface SyncedResource {

@@ -292,19 +292,25 @@ class Follower {
   overdue(milliseconds: number): string {
     const application = this.#application
     if (application === null) return `Argo CD did not answer in time${this.#fault}`
+    const hint = this.#hint(application)
+    return `not done after ${Math.round(milliseconds / 1000)} s: ${describe(application)}${hint && `; ${hint}`}`
+  }
+
+  /** What it may hang on, for whoever can help it; empty where nobody knows. */
+  #hint(application: Application): string {
     const { revision, sync } = this.#waiting
-    const seen = revision === null || revisionsIn(application).includes(revision)
-    const automated = application.spec?.syncPolicy?.automated
-    const hint = this.#isKept
-      ? '; another operation is in progress, and the sync was not taken: end it in Argo CD (argocd app terminate-op)'
-      : !seen
-        ? `; it never saw ${short(revision!)}: does it look at this branch of ${line(application.spec?.source?.repoURL ?? 'this repository', 200)}?`
-        : application.status?.sync?.status === 'OutOfSync' && !sync
-          ? !automated || automated.enabled === false
-            ? '; it does not sync by itself: use --sync'
-            : '; is there a sync window of its project that keeps it from syncing by itself?'
-          : ''
-    return `not done after ${Math.round(milliseconds / 1000)} s: ${describe(application)}${hint}`
+    const { spec, status } = application
+    if (this.#isKept)
+      return 'another operation is in progress, and the sync was not taken: end it in Argo CD (argocd app terminate-op)'
+    if (revision !== null && !revisionsIn(application).includes(revision))
+      return `it never saw ${short(revision)}: does it look at this branch of ${line(spec?.source?.repoURL ?? 'this repository', 200)}?`
+    if (status?.sync?.status !== 'OutOfSync') return ''
+    const automated = spec?.syncPolicy?.automated
+    if (!sync && (!automated || automated.enabled === false)) return 'it does not sync by itself: use --sync'
+    const old = status.resources?.find(({ requiresPruning }) => requiresPruning)
+    if (old)
+      return `${line(`${old.kind}/${old.name}`, 200)} is to be pruned, which is left to Argo CD (argocd app sync --prune)`
+    return sync ? '' : 'is there a sync window of its project that keeps it from syncing by itself?'
   }
 
   result(outcome: Outcome, exit: Exit, message: string): Followed {

@@ -193,6 +193,15 @@ describe('a sync', () => {
     expect(stderr).toContain('so the sync is asked for without one')
   })
 
+  it('by --sync prunes nothing, which is told where that keeps an application from being Synced', async () => {
+    await start({ automated: false, leftover: 'settings-old' })
+    const { code, result } = await run(world.argv(['shop'], '--sync', '--timeout', '300ms'))
+    expect([code, result.message]).toEqual([
+      4,
+      expect.stringMatching(/ConfigMap\/settings-old is to be pruned/),
+    ])
+  })
+
   it('waits while another operation is in progress', async () => {
     const { argo } = await start({ automated: false, busy: 3 })
     const { code, stderr } = await run(world.argv(['shop'], '--sync'))
