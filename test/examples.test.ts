@@ -160,6 +160,56 @@ describe.each(workflows)('examples/%s', path => {
   })
 })
 
+/** What Argo CD holds an application against: https://argo-cd.readthedocs.io/en/stable/user-guide/projects/ */
+describe('an application of Argo CD', () => {
+  const folders = new Set(files.filter(path => path.includes('/gitops/argocd/')).map(path => dirname(path)))
+
+  it.each([...folders])('in %s may do what it does in its project, and be deployed by its role', folder => {
+    const manifests = manifestsOf(folder)
+    const projects = manifests.filter(({ kind }) => kind === 'AppProject')
+    const applications = manifests.flatMap(manifest => {
+      if (manifest.kind === 'ApplicationSet') return [(manifest.spec as unknown as Template).template]
+      return manifest.kind === 'Application' ? [manifest as unknown as Application] : []
+    })
+    expect(applications).not.toEqual([])
+    for (const { metadata, spec } of applications) {
+      const project = projects.find(({ metadata: { name } }) => name === spec.project)
+      expect(project).toBeDefined()
+      const allowed = project!.spec as unknown as Project
+      expect(allowed.sourceRepos).toContain(spec.source.repoURL)
+      const fits = (pattern: string) =>
+        new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(spec.destination.namespace)
+      expect(allowed.destinations.filter(({ namespace }) => fits(namespace))).not.toEqual([])
+      if (spec.syncPolicy.syncOptions?.includes('CreateNamespace=true'))
+        expect(allowed.clusterResourceWhitelist).toContainEqual({ group: '', kind: 'Namespace' })
+      // That of a pull request is nobody's to wait for.
+      if (metadata.name.includes('{{')) continue
+      const [role] = allowed.roles!
+      expect(role!.policies).toEqual([
+        `p, proj:${spec.project}:${role!.name}, applications, get, ${spec.project}/*, allow`,
+      ])
+    }
+  })
+})
+
+interface Template {
+  readonly template: Application
+}
+interface Application {
+  readonly metadata: { readonly name: string }
+  readonly spec: {
+    readonly project: string
+    readonly source: { readonly repoURL: string }
+    readonly destination: { readonly namespace: string }
+    readonly syncPolicy: { readonly syncOptions?: readonly string[] }
+  }
+}
+interface Project {
+  readonly sourceRepos: readonly string[]
+  readonly destinations: readonly { readonly namespace: string }[]
+  readonly clusterResourceWhitelist?: readonly object[]
+  readonly roles?: readonly { readonly name: string; readonly policies: readonly string[] }[]
+}
 interface Manifest {
   readonly apiVersion: string
   readonly kind: string

@@ -25,7 +25,8 @@ const say = (text: string) => void process.stderr.write(`tornade-manifest: ${lin
 function readOrder(env: NodeJS.ProcessEnv) {
   const faults: string[] = []
   const tags = words(env.INPUT_TAGS ?? '')
-  const images = words(env.INPUT_IMAGES ?? '').map(text => {
+  const given = (env.INPUT_IMAGES ?? '').replace(/\n$/, '').split('\n')
+  const images = words(given.join('\n')).map(text => {
     const read = readImage(text)
     const image = read !== null && /^(?:localhost|[^/]*[.:][^/]*)\//.test(read.repository) ? read : null
     if (image === null)
@@ -34,6 +35,10 @@ function readOrder(env: NodeJS.ProcessEnv) {
   })
   const repository = images.find(image => image !== null)?.repository
   if (images.length === 0) faults.push('images: which images? The job that built them has to be in "needs"')
+  else if (given.some(text => text.trim() === ''))
+    faults.push(
+      `images: line ${given.findIndex(text => text.trim() === '') + 1} is empty: that image was not pushed, or GitHub left the output of its job out because it holds something masked, such as the number of an account that is kept as a secret`,
+    )
   if (tags.length === 0) faults.push('tags: what should the index be called?')
   for (const image of images)
     if (image && image.repository !== repository)

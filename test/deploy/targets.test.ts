@@ -57,6 +57,19 @@ describe('Helm values', () => {
     expect(values(`web: {digest: ${OLD}}`, 'web.digest')).toBe(`web: {digest: ${DIGEST}}`)
   })
 
+  it.each(['image.tag', 'imageTag', 'web.image_tag'])(
+    'are a tag with a digest where the key %s names one',
+    key => {
+      const nested = key.split('.').reduceRight((value, part) => `{${part}: ${value}}`, '"1.0"')
+      expect(values(nested, key)).toBe(nested.replace('1.0', `1.0@${DIGEST}`))
+      expect(values(nested.replace('1.0', `1.0@${OLD}`), key)).toBe(nested.replace('1.0', `1.0@${DIGEST}`))
+      expect(values(nested, key, BY_TAG_TOO)).toBe(nested.replace('1.0', `2.0@${DIGEST}`))
+      expect(() => values(nested.replace('1.0', ''), key)).toThrow('has an empty tag')
+      const whole = nested.replace('1.0', 'a/b:1.0')
+      expect(values(whole, key)).toBe(whole.replace('a/b:1.0', `ghcr.io/acme/shop@${DIGEST}`))
+    },
+  )
+
   it('have their tag set where the image has one, in quotes where it would else be a number', () => {
     const image = readImage(`a/b:1.10@${DIGEST}`)!
     expect(values(`image:\n  tag: v1\n  digest: ${OLD}\n`, 'image', image)).toContain('tag: "1.10"\n')

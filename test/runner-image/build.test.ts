@@ -225,6 +225,31 @@ describe('tornade-build beside kaniko', () => {
     expect(watcher.left()).toEqual([])
   })
 
+  it('shows a log to its end, and the words there, however much came at last', async () => {
+    const watcher = startWatcher(
+      'head -c 5000000 /dev/zero | tr "\\0" x | fold -w 99; echo; echo "error building image: at the end"; exit 1',
+    )
+    const context = newFolder({ Dockerfile: '' })
+    const { code, stderr } = await watcher.build(['--context', context, '--tag', REF]).ended
+    expect(code).toBe(1)
+    expect(stderr.length).toBeGreaterThan(5_000_000)
+    expect(stderr.trimEnd().split('\n').at(-1)).toBe(
+      'tornade-build: failed: error building image: at the end',
+    )
+  })
+
+  it('shows nothing of what is built as a command to the runner program', async () => {
+    const watcher = startWatcher(
+      `printf '%s\\n' '::add-mask::a' ' \t::set-output name=digest::b' 'x ##[add-mask]c' std::vector; printf '..\\r::error::d\\n'
+printf 'error: ##[add-mask]e\\n'; exit 1`,
+    )
+    const { stderr } = await watcher.build(['--context', newFolder({ Dockerfile: '' }), '--tag', REF]).ended
+    expect(stderr).toContain('std::vector')
+    expect(stderr).toContain('add-mask]e')
+    // https://github.com/actions/runner/blob/v2.336.0/src/Runner.Common/ActionCommand.cs
+    for (const line of stderr.split(/[\r\n]/)) expect(line).not.toMatch(/^\s*::|##\[/)
+  })
+
   it('says that memory was short when kaniko was killed', async () => {
     const watcher = startWatcher('kill -KILL $$')
     const { code, stderr } = await watcher.build(['--context', newFolder({ Dockerfile: '' }), '--tag', REF])
@@ -515,6 +540,13 @@ echo '{"containerimage.digest":"${DIGEST}"}' >"$metadata"`,
       1,
       expect.stringContaining('tornade-build: failed: ERROR: failed to push: the tag'),
     ])
+  })
+
+  it('shows nothing of what is built as a command to the runner program', async () => {
+    const docker = withDocker('echo "#7 0.1 std::vector ##[add-mask]a" >&2; exit 1')
+    const { stderr } = await docker.build(['--context', newFolder({ Dockerfile: '' }), '--tag', REF]).ended
+    expect(stderr).toContain('#7 0.1 std::vector ## [add-mask]a\n')
+    expect(stderr).not.toContain('##[')
   })
 
   it('is cancelled in the middle', async () => {

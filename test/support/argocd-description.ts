@@ -18,7 +18,7 @@ export class ArgoDescription {
   readonly #compiled = new Map<string, ValidateFunction>()
 
   private constructor(swagger: Swagger) {
-    this.#swagger = closed(swagger) as Swagger
+    this.#swagger = closed(joined(swagger)) as Swagger
     this.#ajv = new Ajv({ strict: false, allErrors: true, validateFormats: true })
     addFormats.default(this.#ajv as never)
     for (const format of ['int64', 'int32', 'byte']) this.#ajv.addFormat(format, true)
@@ -71,6 +71,26 @@ export class ArgoDescription {
     return validate.errors!.map(
       ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
     )
+  }
+}
+
+/** Each part of an `allOf`, closed by itself, would refuse what the others have. */
+function joined(swagger: Swagger): Swagger {
+  interface Definition {
+    readonly allOf?: readonly { readonly $ref: string }[]
+    readonly properties?: object
+  }
+  const definitions = swagger.definitions as Readonly<Record<string, Definition>>
+  const whole = Object.entries(definitions).map(([name, { allOf = [], ...own }]) => {
+    const parts = allOf.map(({ $ref }) => definitions[$ref.split('/').at(-1)!]?.properties)
+    return [name, { ...own, properties: Object.assign({}, ...parts, own.properties) }]
+  })
+  return {
+    ...swagger,
+    definitions: {
+      ...definitions,
+      ...Object.fromEntries(whole.filter(([name]) => definitions[String(name)]?.allOf)),
+    },
   }
 }
 

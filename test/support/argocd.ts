@@ -28,6 +28,10 @@ export interface Play {
   readonly syncFails?: string
   /** Manifests cannot be made of its commits. */
   readonly comparisonFails?: string
+  /** A sync window keeps it from syncing by itself, of which Argo CD says nothing. */
+  readonly isKept?: boolean
+  /** Syncing to a named revision takes a right of its own, which the token does not have. */
+  readonly revisionIsOverride?: boolean
   /** How many requests to sync are answered that another operation is in progress. */
   readonly busy?: number
   /** The stream breaks off after so many events. */
@@ -36,6 +40,10 @@ export interface Play {
   readonly noStream?: boolean
   /** Pods of another image come up, or none. */
   readonly runs?: readonly string[]
+  /** Images of pods that a CronJob has left behind. */
+  readonly left?: readonly string[]
+  /** A resource that its branch has no more, which a sync leaves unless it is told to prune. */
+  readonly leftover?: string
   /** Called when an operation at a revision has succeeded, before health follows. */
   readonly onSynced?: (revision: string) => void
 }
@@ -141,7 +149,8 @@ export class FakeArgo {
     app.status = { ...app.status, sync: { status: same ? 'Synced' : 'OutOfSync', revision: head } }
     const last = app.status.operationState as { syncResult?: { revision?: string } } | undefined
     const isTried = last?.syncResult?.revision === head
-    if (!same && play.automated !== false && !app.operation && !isTried) this.#operate(app, head)
+    if (!same && play.automated !== false && !play.isKept && !app.operation && !isTried)
+      this.#operate(app, head)
     this.#emit(app)
   }
 
@@ -163,7 +172,8 @@ export class FakeArgo {
       }
       app.live = revision
       const state = operationState(revision, 'Succeeded', 'successfully synced (all tasks run)')
-      app.status = { ...app.status, operationState: state, sync: { status: 'Synced', revision } }
+      const status = app.play.leftover ? 'OutOfSync' : 'Synced'
+      app.status = { ...app.status, operationState: state, sync: { status, revision } }
       app.play.onSynced?.(revision)
       const { health = [{ status: 'Progressing' }, { status: 'Healthy' }] } = app.play
       this.#healthy(app, [...(typeof health === 'function' ? health(revision) : health)], revision)
@@ -173,12 +183,12 @@ export class FakeArgo {
 
   #healthy(app: AppState, [health, ...later]: Health[], revision: string): void {
     if (!health || app.live !== revision) return
-    const images = app.play.runs ?? app.play.images(revision)
+    const images = [...(app.play.runs ?? app.play.images(revision)), ...(app.play.left ?? [])]
     app.status = {
       ...app.status,
       health,
-      resources: resourcesOf(health.status, health.message),
-      summary: { ...(app.status.summary as object), images: [...images] },
+      resources: [...resourcesOf(health.status, health.message), ...leftoverOf(app.play)],
+      summary: { ...(app.status.summary as object), images },
     }
     this.#emit(app)
     this.#later(app, () => this.#healthy(app, later, revision))
@@ -277,6 +287,7 @@ export class FakeArgo {
       return refuse(403, 7, 'permission denied')
     if (kind === 'stream') return this.#watch(app, call, response)
     if (verb === 'sync') return this.#sync(app, body!, answer, refuse)
+    if (action === 'resource-tree') return answer(200, treeOf(app.play, app.play.images(app.live!)))
     if (url.searchParams.has('refresh')) this.#refresh(app)
     answer(200, this.#application(app))
   }
@@ -300,7 +311,9 @@ export class FakeArgo {
     const { revision } = body as { revision?: string }
     const { play } = app
     const busy = play.busy ?? 0
-    if (play.automated !== false && revision !== undefined && revision !== 'main')
+    if (play.revisionIsOverride && revision !== undefined && revision !== 'main')
+      refuse(403, 7, `permission denied: applications, override, default/${app.name}, sub: proj:default:ci`)
+    else if (play.automated !== false && revision !== undefined && revision !== 'main')
       refuse(400, 9, `Cannot sync to ${revision}: auto-sync currently set to main`)
     else if (busy > 0 || app.operation) {
       app.play = { ...play, busy: busy - 1 }
@@ -315,6 +328,27 @@ export class FakeArgo {
     if (this.#description === null) return
     this.problems.push(...faults().map(fault => `${what}: ${fault}`))
   }
+}
+
+/** Pods below a ReplicaSet, and those that jobs of a CronJob have left. */
+function treeOf({ runs, left = [] }: Play, images: readonly string[]): object {
+  const pod = (kind: string, image: string) => ({
+    ...{ version: 'v1', kind: 'Pod', namespace: 'shop', name: `${kind.toLowerCase()}-1`, images: [image] },
+    parentRefs: [{ kind, namespace: 'shop', name: `${kind.toLowerCase()}-1` }],
+    health: { status: 'Healthy' },
+  })
+  return {
+    nodes: [
+      { group: 'batch', version: 'v1', kind: 'CronJob', namespace: 'shop', name: 'shop' },
+      ...(runs ?? images).map(image => pod('ReplicaSet', image)),
+      ...left.map(image => pod('Job', image)),
+    ],
+  }
+}
+
+function leftoverOf({ leftover }: Play): object[] {
+  if (leftover === undefined) return []
+  return [{ kind: 'ConfigMap', name: leftover, version: 'v1', status: 'OutOfSync', requiresPruning: true }]
 }
 
 function resourcesOf(health: string, message?: string): object[] {

@@ -22,8 +22,10 @@ export async function buildWithDocker(
     const child = spawn('docker', options, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => {
-        log.add(text)
-        show(text)
+        // Lines begin with a number, and this is a command anywhere.
+        const plain = text.replaceAll('##[', '## [')
+        log.add(plain)
+        show(plain)
       })
     const ended = new Promise<number | null>((resolve, reject) =>
       child.on('error', reject).on('close', resolve),

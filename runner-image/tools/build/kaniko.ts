@@ -15,6 +15,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { commandless } from '../deploy/text.ts'
 import { archive } from './context.ts'
 import { LogReader, type Outcome } from './outcome.ts'
 import { dockerConfig } from './registry.ts'
@@ -81,10 +82,16 @@ export async function buildWithKaniko(
     for (;;) {
       // In this order, so that what stands in the log before the result is shown.
       const result = existsSync(own('result.json')) ? readFileSync(own('result.json'), 'utf8') : null
-      read = tail(own('log'), read, text => {
-        log.add(text)
-        show(text)
-      })
+      let before: number
+      do {
+        before = read
+        read = tail(own('log'), read, text => {
+          // Lines of what RUN prints may begin with anything; with Docker a number stands before them.
+          const plain = commandless(text)
+          log.add(plain)
+          show(plain)
+        })
+      } while (result !== null && read > before)
       if (cancelledAt !== null) {
         if (result !== null || Date.now() - cancelledAt > CANCEL_MS)
           return outcome('cancelled', String(signal.reason))

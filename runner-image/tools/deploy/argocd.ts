@@ -40,6 +40,7 @@ export interface Resource {
   readonly name?: string
   readonly namespace?: string
   readonly status?: string
+  readonly requiresPruning?: boolean
   readonly health?: { readonly status?: string; readonly message?: string }
 }
 export interface SyncedResource {
@@ -48,6 +49,14 @@ export interface SyncedResource {
   readonly status?: string
   readonly hookPhase?: string
   readonly message?: string
+}
+
+interface Tree {
+  readonly nodes?: readonly {
+    readonly kind?: string
+    readonly images?: readonly string[]
+    readonly parentRefs?: readonly { readonly kind?: string }[]
+  }[]
 }
 
 export interface ArgoOptions {
@@ -64,15 +73,18 @@ export interface ArgoOptions {
 /** An answer that is no success; null as status where there was no answer. */
 export class ArgoError extends Error {
   readonly status: number | null
+  /** A certificate that does not hold, or something at the address that is not Argo CD; null for everything else. */
+  readonly wrong: 'certificate' | 'address' | null
 
-  constructor(status: number | null, message: string) {
+  constructor(status: number | null, message: string, wrong: ArgoError['wrong'] = null) {
     super(message)
     this.status = status
+    this.wrong = wrong
   }
 
   /** Whether the same may be asked again: nothing came, the server was busy, or it failed. */
   get passing(): boolean {
-    return this.status === null || this.status === 429 || this.status >= 500
+    return this.wrong !== 'certificate' && (this.status === null || this.status === 429 || this.status >= 500)
   }
 }
 
@@ -89,6 +101,15 @@ export class Argo {
   async get(name: string, refresh = false): Promise<Application> {
     const query = { ...this.#scope(name), ...(refresh ? { refresh: 'normal' } : {}) }
     return (await this.#json('GET', `/api/v1/applications/${bare(name)}`, query)) as Application
+  }
+
+  /** Images of pods, but those of Jobs, which keep the image that they were begun with for as long as they are there. */
+  async running(name: string): Promise<string[]> {
+    const path = `/api/v1/applications/${bare(name)}/resource-tree`
+    const { nodes } = (await this.#json('GET', path, this.#scope(name))) as Tree
+    return (nodes ?? [])
+      .filter(({ kind, parentRefs = [] }) => kind === 'Pod' && !parentRefs.some(({ kind }) => kind === 'Job'))
+      .flatMap(({ images }) => images ?? [])
   }
 
   async sync(name: string, revision: string | null): Promise<Application> {
@@ -198,7 +219,7 @@ export class Argo {
       const request =
         url.protocol === 'https:' ? httpsRequest(url, { ...options, ...own }) : httpRequest(url, options)
       request.on('timeout', () => request.destroy(new Error('no answer')))
-      request.on('error', error => reject(new ArgoError(null, reasonOf(error))))
+      request.on('error', error => reject(new ArgoError(null, reasonOf(error), wrongIn(error))))
       request.on('response', resolve)
       request.end(text)
     })
@@ -228,8 +249,14 @@ function parsed(text: string): unknown {
   try {
     return JSON.parse(text) ?? {}
   } catch {
-    throw new ArgoError(null, 'it answers with something that is no JSON')
+    throw new ArgoError(null, 'it answers with something that is no JSON', 'address')
   }
+}
+
+/** Names of OpenSSL and Node for a certificate that does not hold; and TLS towards a port that speaks none. */
+function wrongIn({ code = '', message }: NodeJS.ErrnoException): ArgoError['wrong'] {
+  if (/CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE/.test(code)) return 'certificate'
+  return /wrong version number|packet length too long/i.test(message) ? 'address' : null
 }
 
 function reasonOf(error: NodeJS.ErrnoException): string {
@@ -243,7 +270,15 @@ export function argoFault(
   project: string | null,
   verb: 'get' | 'sync',
 ): DeployFault {
-  const { status, message } = error
+  const { status, message, wrong } = error
+  if (wrong === 'certificate')
+    return unusable(
+      `The certificate of Argo CD is not trusted: ${message}. Name a file with that of its authority by --ca, and the server by a name that it is for.`,
+    )
+  if (wrong === 'address')
+    return unusable(
+      `--server is not where Argo CD answers: ${message}. Is the path, the port or a login before it missing?`,
+    )
   const object = `${project ?? 'PROJECT'}/${name}`
   if (status === 401)
     return refused(

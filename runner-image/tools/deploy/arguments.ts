@@ -207,7 +207,10 @@ function readTargets(tokens: Tokens, faults: string[]): { targets: Target[]; ima
       else last.at = value
     }
   }
-  if (images.length === 0 && places.length > 0 && faults.length === 0) faults.push('--image is missing')
+  if (images.length === 0 && places.length > 0 && faults.length === 0)
+    faults.push(
+      '--image is missing; where it is the output of another job, GitHub leaves that out if it holds something masked, such as the number of an account that is kept as a secret',
+    )
   const targets = places.flatMap(({ kind, path, image: own, at }): Target[] => {
     const image = own ?? images[0]
     if (!image) return []

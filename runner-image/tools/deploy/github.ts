@@ -1,4 +1,5 @@
 /** The deployment as GitHub shows it. That it cannot be recorded is told, and changes nothing else. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { clean } from '../../supervisor/log.ts'
 import { type Image, imageText } from './forms.ts'
 import { line } from './text.ts'
@@ -11,6 +12,8 @@ export interface GitHubOptions {
   readonly ref: string
   readonly environment: string
   readonly run: string | null
+  /** Milliseconds before a status that was not taken is told again. */
+  readonly retry: number
 }
 
 export type DeploymentState = 'in_progress' | 'success' | 'failure' | 'error' | 'inactive'
@@ -21,6 +24,10 @@ export interface Recorded {
 }
 
 const PATIENCE = 10_000
+const TRIES = 3
+
+/** Nothing came, or GitHub was busy. */
+class PassingError extends Error {}
 
 export class GitHubDeployments {
   readonly #options: GitHubOptions
@@ -46,20 +53,29 @@ export class GitHubDeployments {
     return { id, url }
   }
 
+  /** Told again where it fails in passing: a deployment without its last status would be in progress for ever. */
   async mark(
     id: number,
     state: DeploymentState,
     description: string,
     environmentUrl: string | null,
   ): Promise<void> {
-    const { run, environment } = this.#options
-    await this.#post(`/${id}/statuses`, {
+    const { run, environment, retry } = this.#options
+    const status = {
       state,
       environment,
       description: clean(description, 140),
       ...(run === null ? {} : { log_url: run }),
       ...(environmentUrl === null ? {} : { environment_url: environmentUrl }),
-    })
+    }
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return void (await this.#post(`/${id}/statuses`, status))
+      } catch (error) {
+        if (!(error instanceof PassingError) || attempt === TRIES) throw error
+        await sleep(retry)
+      }
+    }
   }
 
   async #post(path: string, body: unknown): Promise<unknown> {
@@ -80,7 +96,7 @@ export class GitHubDeployments {
         body: JSON.stringify(body),
       })
     } catch (error) {
-      throw new Error(`GitHub does not answer: ${line((error as Error).message, 200)}`)
+      throw new PassingError(`GitHub does not answer: ${line((error as Error).message, 200)}`)
     }
     const answer = (await response.json().catch(() => ({}))) as { message?: unknown }
     if (response.ok) return answer
@@ -88,6 +104,7 @@ export class GitHubDeployments {
       response.status === 403 || response.status === 404
         ? '; the token needs "permissions: { deployments: write }" in the workflow'
         : ''
-    throw new Error(`GitHub answers ${response.status}: ${line(String(answer.message ?? ''), 200)}${hint}`)
+    const Kind = response.status === 429 || response.status >= 500 ? PassingError : Error
+    throw new Kind(`GitHub answers ${response.status}: ${line(String(answer.message ?? ''), 200)}${hint}`)
   }
 }

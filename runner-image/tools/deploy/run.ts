@@ -133,7 +133,7 @@ class Deployment {
       await this.#argo!.get(name)
     } catch (error) {
       if (!(error instanceof ArgoError)) throw error
-      if (!error.passing) throw argoFault(error, name, this.#request.project, 'get')
+      if (!error.passing || error.wrong) throw argoFault(error, name, this.#request.project, 'get')
     }
   }
 
@@ -248,7 +248,16 @@ class Deployment {
         throw new Error('GITHUB_TOKEN, GITHUB_REPOSITORY or GITHUB_SHA is missing')
       if (!/^[\w.-]+\/[\w.-]+$/.test(repository)) throw new Error('GITHUB_REPOSITORY is no repository')
       const api = env.GITHUB_API_URL || 'https://api.github.com'
-      this.#github = new GitHubDeployments({ api, repository, token, ref, environment, run: runUrl(env) })
+      const { retry } = this.#ports
+      this.#github = new GitHubDeployments({
+        api,
+        repository,
+        token,
+        ref,
+        environment,
+        run: runUrl(env),
+        retry,
+      })
       this.#recorded = await this.#github.create(known)
     } catch (error) {
       this.#unrecorded(error)

@@ -46,8 +46,11 @@ function editValues(yaml: YamlText, key: string, image: Image): void {
     return
   }
   const current = isScalar(node) && typeof node.value === 'string' ? node.value : ''
-  const value = isDigest(current) || path.at(-1) === 'digest' ? image.digest : imageText(image)
-  yaml.set(0, path, at, value)
+  const last = path.at(-1)!
+  if (isDigest(current) || last === 'digest') yaml.set(0, path, at, image.digest)
+  else if (/tag$/i.test(last) && !current.includes('/'))
+    yaml.set(0, path, at, tagged(yaml, path, node, image))
+  else yaml.set(0, path, at, imageText(image))
 }
 
 function editImageMap(yaml: YamlText, path: Path, image: Image): void {
@@ -67,15 +70,19 @@ function editImageMap(yaml: YamlText, path: Path, image: Image): void {
     set('digest', digest, image.digest)
     if (tag && image.tag !== null) set('tag', tag, image.tag)
   } else if (tag) {
-    // Such a chart writes repository:tag, and tag@digest is good there.
-    const current = isScalar(tag.value) ? String(tag.value.value ?? '').split('@')[0]! : ''
-    const name = image.tag ?? current
-    if (name === '')
-      throw yaml.fault(
-        `has an empty tag and no digest below ${path.join('.')}: add "digest:" if the chart uses it, or name the image with a tag`,
-      )
-    set('tag', tag, `${name}@${image.digest}`)
+    set('tag', tag, tagged(yaml, path, tag.value, image))
   } else throw yaml.fault(`has neither tag nor digest below ${path.join('.')}`)
+}
+
+/** A chart without a digest writes repository:tag, and tag@digest is good there. */
+function tagged(yaml: YamlText, path: Path, node: unknown, image: Image): string {
+  const current = isScalar(node) ? String(node.value ?? '').split('@')[0]! : ''
+  const name = image.tag ?? current
+  if (name === '')
+    throw yaml.fault(
+      `has an empty tag and no digest below ${path.join('.')}: add "digest:" if the chart uses it, or name the image with a tag`,
+    )
+  return `${name}@${image.digest}`
 }
 
 // ---------------------------------------------------------------------------------------------------------- Kustomize

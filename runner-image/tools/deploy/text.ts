@@ -9,6 +9,11 @@ export function line(text: string, length = 2000): string {
   return clean(text, length).replaceAll('##[', '## [').replace(/^::/, ': :')
 }
 
+/** Whole lines of a log, as they are but for what would be a command. .NET takes U+0085 for a space, and \r for the end of a line. */
+export function commandless(text: string): string {
+  return text.replaceAll('##[', '## [').replace(/^([\s\u0085]*):(?=:)/gm, '$1: ')
+}
+
 /** `1m05s` */
 export function duration(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000)

@@ -14,6 +14,8 @@ export interface Goal {
   readonly relation: (revision: string) => Relation
   /** startedAt of the operation that had ended before ours was asked for; null where none of ours was asked for. */
   readonly earlier: string | null
+  /** Images of pods that are not of Jobs, where somebody has asked. */
+  readonly running?: readonly string[]
 }
 
 export type Verdict =
@@ -25,7 +27,7 @@ export type Verdict =
     }
   | { readonly state: 'waiting' }
   /** What may pass: it fails the deployment when it stays. */
-  | { readonly state: 'ailing'; readonly why: string }
+  | { readonly state: 'ailing'; readonly why: string; readonly isOther?: boolean }
   | { readonly state: 'failed'; readonly why: string }
   | { readonly state: 'superseded'; readonly revision: string }
 
@@ -60,9 +62,10 @@ export function judge(application: Application, goal: Goal): Verdict {
       why: `it is Degraded${status.health?.message ? `: ${status.health.message}` : ''}`,
     }
   if (health !== 'Healthy') return { state: 'waiting' }
-  const mismatch = otherDigest(status.summary?.images ?? [], goal.images)
-  if (mismatch) return { state: 'ailing', why: mismatch }
-  const confirmed = goal.images.some(image => runs(status.summary?.images ?? [], image))
+  const running = goal.running ?? status.summary?.images ?? []
+  const mismatch = otherDigest(running, goal.images)
+  if (mismatch) return { state: 'ailing', why: mismatch, isOther: true }
+  const confirmed = goal.images.some(image => runs(running, image))
   return { state: 'healthy', confirmed, revision: at[index] ?? null, newer: relations[index] === 'newer' }
 }
 

@@ -4,7 +4,16 @@ import { type Application, type Argo, ArgoError, argoFault } from './argocd.ts'
 import { DeployFault, EXIT, type Exit } from './fault.ts'
 import { type Image, isApplication } from './forms.ts'
 import { line, short } from './text.ts'
-import { describe, type Goal, judge, type Relation, revisionsIn, type Trouble, troubles } from './verdict.ts'
+import {
+  describe,
+  type Goal,
+  judge,
+  type Relation,
+  revisionsIn,
+  type Trouble,
+  troubles,
+  type Verdict,
+} from './verdict.ts'
 
 export interface Times {
   /** Milliseconds from the refresh to a decision. */
@@ -90,6 +99,8 @@ class Follower {
   /** The sync was not taken yet, because of another operation. */
   #isKept = false
   #said = ''
+  /** Of the last answer that was none, for a sentence. */
+  #fault = ''
 
   constructor(name: string, waiting: Waiting, signal: AbortSignal) {
     if (!isApplication(name)) throw new RangeError('not a name')
@@ -112,7 +123,7 @@ class Follower {
     for (;;) {
       const application = this.#application
       this.#report(describe(application))
-      const verdict = judge(application, await this.#goal(application, earlier))
+      const verdict = await this.#judged(application, earlier)
       if (verdict.state === 'failed') return this.result('failed', EXIT.failed, verdict.why)
       if (verdict.state === 'superseded')
         return this.result(
@@ -149,6 +160,14 @@ class Follower {
     return this.result('healthy', EXIT.done, `Synced and Healthy${at}${overtaken}${doubt}`)
   }
 
+  async #judged(application: Application, earlier: string | null): Promise<Verdict> {
+    const goal = await this.#goal(application, earlier)
+    const verdict = judge(application, goal)
+    if (verdict.state !== 'ailing' || !verdict.isOther) return verdict
+    const running = await this.#ask(() => this.#waiting.argo.running(this.#name), 'get')
+    return judge(application, { ...goal, running })
+  }
+
   async #goal(application: Application, earlier: string | null): Promise<Goal> {
     const { revision, relate, images } = this.#waiting
     const known = new Map<string, Relation>()
@@ -175,6 +194,11 @@ class Follower {
           revision = null
           continue
         }
+        if (needsOverride(error) && revision !== null) {
+          say('the token may sync to no revision of its own choice, so the sync is asked for without one')
+          revision = null
+          continue
+        }
         if (!/another operation is already in progress/i.test(error.message))
           throw argoFault(error, this.#name, this.#waiting.project, 'sync')
         this.#isKept = true
@@ -189,7 +213,7 @@ class Follower {
     }
   }
 
-  /** Asks again and again while it fails in passing. A 400 of a sync is for the caller to read. */
+  /** Asks again and again while it fails in passing. What the caller of a sync has to read is for it. */
   async #ask<T>(question: () => Promise<T>, verb: 'get' | 'sync'): Promise<T> {
     for (;;) {
       this.#signal.throwIfAborted()
@@ -198,9 +222,10 @@ class Follower {
       } catch (error) {
         if (!(error instanceof ArgoError)) throw error
         this.#signal.throwIfAborted()
-        if (error.status === 400 && verb === 'sync') throw error
+        if (verb === 'sync' && (error.status === 400 || needsOverride(error))) throw error
         if (!error.passing) throw argoFault(error, this.#name, this.#waiting.project, verb)
-        this.#report(`Argo CD does not answer as it should, trying again: ${error.message}`)
+        this.#fault = `: ${error.message}`
+        this.#report(`Argo CD does not answer as it should, trying again${this.#fault}`)
         await this.#sleep(this.#waiting.times.retry)
       }
     }
@@ -266,20 +291,26 @@ class Follower {
 
   overdue(milliseconds: number): string {
     const application = this.#application
-    if (application === null) return 'Argo CD did not answer in time'
+    if (application === null) return `Argo CD did not answer in time${this.#fault}`
+    const hint = this.#hint(application)
+    return `not done after ${Math.round(milliseconds / 1000)} s: ${describe(application)}${hint && `; ${hint}`}`
+  }
+
+  /** What it may hang on, for whoever can help it; empty where nobody knows. */
+  #hint(application: Application): string {
     const { revision, sync } = this.#waiting
-    const seen = revision === null || revisionsIn(application).includes(revision)
-    const automated = application.spec?.syncPolicy?.automated
-    const hint = this.#isKept
-      ? '; another operation is in progress, and the sync was not taken: end it in Argo CD (argocd app terminate-op)'
-      : !seen
-        ? `; it never saw ${short(revision!)}: does it look at this branch of ${line(application.spec?.source?.repoURL ?? 'this repository', 200)}?`
-        : application.status?.sync?.status === 'OutOfSync' &&
-            !sync &&
-            (!automated || automated.enabled === false)
-          ? '; it does not sync by itself: use --sync'
-          : ''
-    return `not done after ${Math.round(milliseconds / 1000)} s: ${describe(application)}${hint}`
+    const { spec, status } = application
+    if (this.#isKept)
+      return 'another operation is in progress, and the sync was not taken: end it in Argo CD (argocd app terminate-op)'
+    if (revision !== null && !revisionsIn(application).includes(revision))
+      return `it never saw ${short(revision)}: does it look at this branch of ${line(spec?.source?.repoURL ?? 'this repository', 200)}?`
+    if (status?.sync?.status !== 'OutOfSync') return ''
+    const automated = spec?.syncPolicy?.automated
+    if (!sync && (!automated || automated.enabled === false)) return 'it does not sync by itself: use --sync'
+    const old = status.resources?.find(({ requiresPruning }) => requiresPruning)
+    if (old)
+      return `${line(`${old.kind}/${old.name}`, 200)} is to be pruned, which is left to Argo CD (argocd app sync --prune)`
+    return sync ? '' : 'is there a sync window of its project that keeps it from syncing by itself?'
   }
 
   result(outcome: Outcome, exit: Exit, message: string): Followed {
@@ -300,4 +331,9 @@ class Follower {
       urls: (status?.summary?.externalURLs ?? []).filter(url => /^https?:\/\//.test(url)),
     }
   }
+}
+
+/** https://argo-cd.readthedocs.io/en/stable/operator-manual/rbac/#the-override-action: for revisions too, where it is set so. */
+function needsOverride({ status, message }: ArgoError): boolean {
+  return status === 403 && /\bapplications, override\b/.test(message)
 }

@@ -68,6 +68,8 @@ export function readOrder(env: Environment): PushOrder {
   )
   const values = each('secrets')
   const secrets = Object.fromEntries(values.map(([, value], index) => [`TORNADE_SECRET_${index}`, value]))
+  // Names alone: of the lists of KEY=VALUE this is the one that docker/build-push-action takes with commas, too.
+  const secretEnvs = attempt(() => pairs('secret-envs', input('secret-envs').replaceAll(',', '\n')), [])
   const buildArgs = attempt(() => lines('build-args', input('build-args')), [])
   const labels = { ...labelsOf(env), ...Object.fromEntries(each('labels')) }
   const argv = [
@@ -82,7 +84,7 @@ export function readOrder(env: Environment): PushOrder {
     ...buildArgs.map(text => `--build-arg=${text}`),
     ...Object.entries(labels).map(([key, value]) => `--label=${key}=${value}`),
     ...values.map(([id], index) => `--secret=id=${id},env=TORNADE_SECRET_${index}`),
-    ...each('secret-envs').map(([id, name]) => `--secret=id=${id},env=${name}`),
+    ...secretEnvs.map(([id, name]) => `--secret=id=${id},env=${name}`),
     ...each('secret-files').map(([id, path]) => `--secret=id=${id},src=${path}`),
     ...(cache === null ? [] : [`--cache-repo=${cache.repository}`]),
     ...(cache?.readOnly ? ['--cache-read-only'] : []),

@@ -83,6 +83,14 @@ describe('a deployment by Argo CD', () => {
     expect([code, result.message]).toEqual([0, expect.stringContaining('digest could not be confirmed')])
   })
 
+  it('does not take the pods that a CronJob has left behind for pods of another image', async () => {
+    const { argo } = await start({ runs: [], left: [`${REPOSITORY}@${OLD}`] })
+    const argv = world.argv(['shop'], '--grace', '20ms', '--project', 'default')
+    const { code, result } = await run(argv)
+    expect([code, result.message]).toEqual([0, expect.stringContaining('digest could not be confirmed')])
+    expect(argo.count('GET', '/api/v1/applications/shop/resource-tree?project=default')).toBeGreaterThan(0)
+  })
+
   it('fails where pods of another image run, because something else sets it', async () => {
     await start({ runs: [`${REPOSITORY}@${OTHER}`] })
     const { code, result } = await run(world.argv(['shop'], '--grace', '20ms'))
@@ -153,6 +161,12 @@ describe('a sync', () => {
     ])
   })
 
+  it('that an application should begin by itself and does not is a time-out that says what may keep it', async () => {
+    await start({ automated: true, isKept: true })
+    const { code, result } = await run(world.argv(['shop'], '--timeout', '200ms'))
+    expect([code, result.message]).toEqual([4, expect.stringMatching(/OutOfSync.*; is there a sync window/)])
+  })
+
   it('is asked for by --sync, at our commit', async () => {
     const { argo, remote } = await start({ automated: false })
     expect((await run(world.argv(['shop'], '--sync', '--project', 'default'))).code).toBe(0)
@@ -169,6 +183,23 @@ describe('a sync', () => {
     const bodies = argo.calls.filter(({ method }) => method === 'POST').map(({ body }) => body)
     expect(bodies).toEqual([{ name: 'shop', revision: remote.head() }, { name: 'shop' }])
     expect(stderr).toContain('it syncs by itself, so the sync is asked for without a revision')
+  })
+
+  it('is asked for without a revision where the token may sync to no other than that of the application', async () => {
+    const { argo, remote } = await start({ automated: false, revisionIsOverride: true })
+    const { code, stderr } = await run(world.argv(['shop'], '--sync'))
+    const bodies = argo.calls.filter(({ method }) => method === 'POST').map(({ body }) => body)
+    expect([code, bodies]).toEqual([0, [{ name: 'shop', revision: remote.head() }, { name: 'shop' }]])
+    expect(stderr).toContain('so the sync is asked for without one')
+  })
+
+  it('by --sync prunes nothing, which is told where that keeps an application from being Synced', async () => {
+    await start({ automated: false, leftover: 'settings-old' })
+    const { code, result } = await run(world.argv(['shop'], '--sync', '--timeout', '300ms'))
+    expect([code, result.message]).toEqual([
+      4,
+      expect.stringMatching(/ConfigMap\/settings-old is to be pruned/),
+    ])
   })
 
   it('waits while another operation is in progress', async () => {
@@ -276,7 +307,10 @@ describe('Argo CD that fails in passing', () => {
     const { argo } = await start()
     argo.failing.push(...Array(500).fill({ status: 502, message: '<html>Bad Gateway' }))
     const { code, result } = await run(world.argv(['shop'], '--timeout', '150ms'))
-    expect([code, result.message]).toEqual([4, expect.stringContaining('did not answer in time')])
+    expect([code, result.message]).toEqual([
+      4,
+      expect.stringContaining('did not answer in time: <html>Bad Gateway'),
+    ])
   })
 })
 

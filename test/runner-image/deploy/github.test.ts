@@ -83,6 +83,18 @@ describe('a deployment on GitHub', () => {
     expect(github.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress', 'error'])
   })
 
+  it('ends as it did although GitHub fails in passing', async () => {
+    world.application('shop', {
+      onSynced: () => {
+        github.fail('repos/create-deployment-status', { connection: 'breaks' })
+        github.fail('repos/create-deployment-status', { status: 502 })
+      },
+    })
+    const { code, result } = await run(world.argv(['shop']))
+    expect([code, result.deployment!.error]).toEqual([0, null])
+    expect(github.deployments[0]!.statuses.map(({ state }) => state)).toEqual(['in_progress', 'success'])
+  })
+
   it.each<[string, Record<string, string>, () => void, string]>([
     [
       'may not',

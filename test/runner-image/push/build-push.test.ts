@@ -180,6 +180,13 @@ describe.concurrent('actions/build-push', () => {
     expect(told('env')).not.toContain('INPUT_')
   })
 
+  it('takes variables of secrets with commas between them too, as docker/build-push-action does', () => {
+    const { argv } = readOrder({ INPUT_SECRET_ENVS: 'a=A, b=B\nc=C', INPUT_SECRET_FILES: 'd=/run/x,y' })
+    expect(argv.filter(argument => argument.startsWith('--secret'))).toEqual([
+      ...['--secret=id=a,env=A', '--secret=id=b,env=B', '--secret=id=c,env=C', '--secret=id=d,src=/run/x,y'],
+    ])
+  })
+
   it('says what was built: outputs, a summary, the builder’s own log', async () => {
     const { outputs, summary, log } = await run({ INPUT_CACHE: `${HOME_ECR}/team/cache` })
     const { metadata, ...rest } = outputs

@@ -224,6 +224,15 @@ describe('actions/manifest', () => {
     ])
   })
 
+  it.each([
+    ['first', (image: string) => ['', image, '']],
+    ['last', (image: string) => [image, '', '']],
+  ])('pushes no index without the image of a job whose output is empty, the %s', async (_, given) => {
+    const { code, log, outputs } = await run(given(named(image({ os: 'linux', architecture: 'amd64' }))))
+    expect([code, outputs, puts]).toEqual([2, {}, []])
+    expect(log).toMatch(/images: line [12] is empty/)
+  })
+
   it('says what to do on another runner', async () => {
     const { code, log } = await run([], [], { PATH: '/usr/bin:/bin' })
     expect([code, log]).toEqual([3, expect.stringContaining('needs its labels in runs-on')])
