@@ -170,7 +170,7 @@ This cannot be served: 2 problems.
     use 8cpu
 
   zzz
-    There is no such label.
+    There is no such label: leave it out.
 `)
   })
 
