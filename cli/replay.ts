@@ -129,7 +129,7 @@ function unpacked(bytes: Buffer, name: string): Buffer {
   } catch (error) {
     const isLarge = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
     const why = isLarge
-      ? `more than ${LARGEST_BYTES / 2 ** 20} MiB when it is unpacked`
+      ? `more than ${LARGEST_BYTES / 2 ** 20} MiB when it is unpacked: unpack it first`
       : 'the gzip data is damaged, or ends too early'
     throw new TornadeError('input-unreadable', `${name}: ${why}`, [], { cause: error })
   }
