@@ -174,6 +174,33 @@ This cannot be served: 2 problems.
 `)
   })
 
+  test.each([
+    [['[tornade, arm64, spot]']],
+    [['[tornade,', 'arm64,', 'spot]']],
+    [['runs-on:', '[tornade,', '"arm64",', "'spot'", ']']],
+    [['runs-on: [tornade, arm64, spot]']],
+    [['runs-on:', 'tornade/arm64/spot']],
+  ])('what was copied from a workflow is read as it is there: %j', async labels => {
+    const { code, answer } = await json(empty, ...labels)
+    expect(code).toBe(0)
+    expect(answer).toMatchObject({ spec: { arch: 'arm64', capacity: 'spot' } })
+  })
+
+  test.each(['tornade arm64', 'tornade, arm64', 'tornade,arm64'])(
+    '%j is one label, and is told so',
+    async label => {
+      const { code, answer } = await json(empty, label)
+      expect(code).toBe(1)
+      expect(answer.problems).toEqual([
+        {
+          label,
+          message: `Not a job for tornade: this is one label. Write each label as an argument of its own, or parts with \`/\`.`,
+          suggestion: 'tornade/arm64',
+        },
+      ])
+    },
+  )
+
   test('a set without the marker is not for tornade', async () => {
     const { code, answer } = await json(empty, 'ubuntu-latest')
     expect(code).toBe(1)
