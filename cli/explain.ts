@@ -155,12 +155,12 @@ function answerFor({ labels, config, deployed, repository, region, now }: Questi
 }
 
 function notOurs(labels: readonly string[], marker: string): Problem {
-  const words = labels[0]?.split(/[\s,]+/).filter(Boolean) ?? []
-  if (labels.length === 1 && words.some(word => word.toLowerCase() === marker.toLowerCase()))
+  const words = labels.flatMap(label => label.split(/[\s,]+/).filter(Boolean))
+  if (words.some(word => word.toLowerCase() === marker.toLowerCase()))
     return {
-      label: clean(labels[0]!),
+      label: clean(labels.join(', ')),
       message:
-        'Not a job for tornade: this is one label. Write each label as an argument of its own, or parts with `/`.',
+        'Not a job for tornade: commas and spaces are part of a label. Write each label as an argument of its own, or parts with `/`.',
       suggestion: clean(words.join('/')),
     }
   return {
