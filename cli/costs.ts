@@ -107,6 +107,11 @@ async function fromPage(base: string, token: string | undefined, asked: Asked): 
   if (username || password) throw new TornadeError('usage', 'TORNADE_URL: leave user name and password out')
   if (token && protocol === 'http:' && !/^(127\.0\.0\.1|localhost|\[::1\])$/.test(hostname))
     throw new TornadeError('usage', `TORNADE_URL ${host}: a token is sent over https only`)
+  if (token && !/^[!-~]+$/.test(token))
+    throw new TornadeError(
+      'usage',
+      'TORNADE_TOKEN: a token is one word of plain characters; is there a line too many?',
+    )
   for (const name of ['from', 'to'] as const) if (asked[name]) url.searchParams.set(name, asked[name])
   const answer = await ask(url, token)
   const document = (await answer.json().catch(() => null)) as (Summary & { readonly error?: unknown }) | null

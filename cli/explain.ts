@@ -93,7 +93,19 @@ function readArguments(argv: readonly string[]) {
   if (repo !== undefined && !/^[\w.-]+\/[\w.-]+$/.test(repo)) {
     throw new TornadeError('usage', '--repo wants OWNER/NAME')
   }
-  return { labels: positionals, options: values }
+  return { labels: asCopied(positionals), options: values }
+}
+
+/** What people copy out of a workflow, in one argument or in many: `runs-on: [tornade, 'arm64']`. */
+function asCopied(words: readonly string[]): readonly string[] {
+  const text = words.join(' ').replace(/^runs-on:\s*/, '')
+  const list = /^\[(.*)\]$/s.exec(text.trim())?.[1]
+  if (list !== undefined)
+    return list
+      .split(',')
+      .map(label => label.trim().replace(/^(["'])(.*)\1$/s, '$2'))
+      .filter(label => label !== '')
+  return words[0]?.startsWith('runs-on:') ? text.split(/\s+/).filter(Boolean) : words
 }
 
 function parse(argv: readonly string[]) {
@@ -143,6 +155,14 @@ function answerFor({ labels, config, deployed, repository, region, now }: Questi
 }
 
 function notOurs(labels: readonly string[], marker: string): Problem {
+  const words = labels.flatMap(label => label.split(/[\s,]+/).filter(Boolean))
+  if (words.some(word => word.toLowerCase() === marker.toLowerCase()))
+    return {
+      label: clean(labels.join(', ')),
+      message:
+        'Not a job for tornade: commas and spaces are part of a label. Write each label as an argument of its own, or parts with `/`.',
+      suggestion: clean(words.join('/')),
+    }
   return {
     label: clean(labels.join(', ')),
     message: `Not a job for tornade: the label \`${marker}\` is missing. Add it.`,

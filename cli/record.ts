@@ -51,6 +51,7 @@ const AT_ONCE = 5
 const TRIES = 4
 /** GitHub takes a JWT for nine minutes. */
 const JWT_MS = 5 * 60_000
+const GOES_ON = 'What was written is good: the same command goes on from there.'
 
 /** What a test replaces. */
 export interface RecordWorld {
@@ -243,7 +244,7 @@ function explained(error: unknown): unknown {
   const next =
     error.status === 401 || error.status === 404
       ? 'Check TORNADE_APP_ID, TORNADE_APP_KEY and --github.'
-      : 'What was written is good: the same command goes on from there.'
+      : GOES_ON
   return new TornadeError(error.code, `${error.message.replace(/\.?$/, '.')} ${next}`)
 }
 
@@ -263,37 +264,57 @@ function digits(_key: string, value: unknown): unknown {
 /** A file of whole lines that only grows. */
 class Target {
   readonly #file: FileHandle
+  readonly #shown: string
+  /** Bytes, as this command left them; null of what is no file, such as a pipe. */
+  #size: number | null
   readonly guids: Set<string>
 
   static async open(path: string, shown: string): Promise<Target> {
     try {
       const file = await open(path, 'a+')
-      return new Target(file, await readGuids(file, shown))
+      const guids = await readGuids(file, shown)
+      const stat = await file.stat()
+      return new Target(file, shown, stat.isFile() ? stat.size : null, guids)
     } catch (error) {
-      if (error instanceof TornadeError) throw error
-      const code = (error as NodeJS.ErrnoException).code
-      throw new TornadeError('usage', `--out ${shown} cannot be written (${code ?? 'unknown error'})`)
+      throw unwritable(error, shown)
     }
   }
 
-  private constructor(file: FileHandle, guids: Set<string>) {
+  private constructor(file: FileHandle, shown: string, size: number | null, guids: Set<string>) {
     this.#file = file
+    this.#shown = shown
+    this.#size = size
     this.guids = guids
   }
 
+  /** Of two that write to one file each would take the other's unfinished line for one that was interrupted. */
   async append(lines: string): Promise<void> {
-    await this.#file.appendFile(lines)
+    const shown = this.#shown
+    if (this.#size !== null && (await this.#file.stat()).size !== this.#size)
+      throw new TornadeError('usage', `--out ${shown}: something else writes to it; run one at a time`)
+    try {
+      await this.#file.appendFile(lines)
+    } catch (error) {
+      throw unwritable(error, shown, `. ${GOES_ON}`)
+    }
+    if (this.#size !== null) this.#size += Buffer.byteLength(lines)
   }
 
   async close(): Promise<void> {
-    await this.#file.sync()
+    if (this.#size !== null) await this.#file.sync()
     await this.#file.close()
   }
 }
 
+function unwritable(error: unknown, shown: string, next = ''): TornadeError {
+  if (error instanceof TornadeError) return error
+  const code = (error as NodeJS.ErrnoException).code ?? 'unknown error'
+  return new TornadeError('usage', `--out ${shown} cannot be written (${code})${next}`, [], { cause: error })
+}
+
 const NEWLINE = 0x0a
 
-/** Which deliveries the file has. A last line that was not written to its end is cut off. */
+/** Which deliveries the file has. A last line of this command that was not written to its end is cut off. */
 async function readGuids(file: FileHandle, shown: string): Promise<Set<string>> {
   const guids = new Set<string>()
   const { size } = await file.stat()
@@ -314,39 +335,45 @@ async function readGuids(file: FileHandle, shown: string): Promise<Set<string>> 
   }
   if (whole === size) return guids
   const last = Buffer.concat(pending)
-  const guid = isJson(last) ? guidOf(last, shown) : null
-  if (guid === null) await file.truncate(whole)
+  if (isCutShort(last)) await file.truncate(whole)
   else {
-    guids.add(guid)
+    const guid = guidOf(last, shown)
+    if (guid !== null) guids.add(guid)
     await file.appendFile('\n')
   }
   return guids
 }
 
-function isJson(bytes: Buffer): boolean {
-  try {
-    JSON.parse(bytes.toString('utf8'))
-    return true
-  } catch {
-    return false
-  }
-}
-
 /** What this command writes has its guid at the front. */
 const GUID = /^\{"guid":"([\w-]{1,100})"/
+const START = '{"guid":"'
+
+/** Whether it is the beginning of a line that this command wrote, and not all of it. */
+function isCutShort(last: Buffer): boolean {
+  const text = last.toString('utf8')
+  return text.startsWith(START.slice(0, text.length)) && parsed(text) === undefined
+}
 
 function guidOf(line: Buffer, shown: string): string | null {
   const found = GUID.exec(line.subarray(0, 120).toString('latin1'))?.[1]
   if (found) return found
-  if (line.toString('utf8').trim() === '') return null
-  try {
-    const { guid } = JSON.parse(line.toString('utf8')) as { guid?: unknown }
-    return typeof guid === 'string' ? guid : null
-  } catch {
+  const text = line.toString('utf8').trim()
+  if (text === '') return null
+  const value = text.startsWith('{') ? parsed(text) : undefined
+  if (value === undefined)
     throw new TornadeError(
       'usage',
       `--out ${shown}: this file holds something else than JSON lines; name another`,
     )
+  return typeof value.guid === 'string' ? value.guid : null
+}
+
+/** undefined: it is no JSON. */
+function parsed(text: string): { readonly guid?: unknown } | undefined {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }
 

@@ -2,6 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { gunzipSync } from 'node:zlib'
 import { TornadeError } from '../functions/core/errors.ts'
 import { clean } from '../functions/core/text.ts'
 import { lineLog } from '../local/log.ts'
@@ -15,7 +16,8 @@ const HELP = `Usage: tornade replay FILE|DIR|- [OPTION…]
 
 Runs recorded workflow_job deliveries through the whole system in stepped time:
 nothing is called but this program, and a day takes seconds. A file holds a
-payload, {headers, payload}, GitHub's delivery object, or JSON lines of these.
+payload, {headers, payload}, GitHub's delivery object, or JSON lines of these;
+.gz is unpacked.
 
   --json           one JSON document on stdout
   --config FILE    tornade.yml to use (default: ./tornade.yml if there is one)
@@ -29,6 +31,8 @@ cannot be read (the others are replayed all the same).
 `
 
 const TIMEOUT_MS = 30_000
+const GZIP = [0x1f, 0x8b]
+const LARGEST_BYTES = 400 * 2 ** 20
 
 interface Sent {
   readonly id: string
@@ -78,7 +82,7 @@ async function readInputs(
   const unreadable: TornadeError[] = []
   for (const path of paths) {
     for (const { name, bytes } of await tryTo(path, () => filesOf(path, io), [])) {
-      const content = await tryTo(name, bytes, null)
+      const content = await tryTo(name, async () => unpacked(await bytes(), name), null)
       if (!content) continue
       for (const one of readRecordings(content, name, fault => unreadable.push(fault))) recordings.push(one)
     }
@@ -107,11 +111,28 @@ async function filesOf(path: string, { cwd, stdin }: Io): Promise<Input[]> {
   if (!(await stat(full)).isDirectory()) return [{ name: path, bytes: () => readFile(full) }]
   const entries = await readdir(full, { recursive: true, withFileTypes: true })
   const files = entries
-    .filter(entry => (entry.isFile() || entry.isSymbolicLink()) && /\.(json|jsonl|ndjson)$/i.test(entry.name))
+    .filter(
+      entry =>
+        (entry.isFile() || entry.isSymbolicLink()) && /\.(json|jsonl|ndjson)(\.gz)?$/i.test(entry.name),
+    )
     .map(entry => join(entry.parentPath, entry.name))
   if (files.length === 0)
     throw new TornadeError('input-unreadable', `${path}: no .json or .jsonl file in this folder`)
   return files.sort().map(file => ({ name: relative(cwd, file), bytes: () => readFile(file) }))
+}
+
+/** @throws TornadeError input-unreadable */
+function unpacked(bytes: Buffer, name: string): Buffer {
+  if (bytes[0] !== GZIP[0] || bytes[1] !== GZIP[1]) return bytes
+  try {
+    return gunzipSync(bytes, { maxOutputLength: LARGEST_BYTES })
+  } catch (error) {
+    const isLarge = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
+    const why = isLarge
+      ? `more than ${LARGEST_BYTES / 2 ** 20} MiB when it is unpacked: unpack it first`
+      : 'the gzip data is damaged, or ends too early'
+    throw new TornadeError('input-unreadable', `${name}: ${why}`, [], { cause: error })
+  }
 }
 
 function cannotRead(path: string, error: unknown): TornadeError {
@@ -131,6 +152,11 @@ async function local(
   { json, verbose }: { readonly json: boolean; readonly verbose: boolean },
   io: Io,
 ): Promise<boolean> {
+  let shown = ''
+  const progress = (text: string) => {
+    if (text !== shown) io.stderr(text)
+    shown = text
+  }
   const report = await replay(recordings, {
     config,
     secret: 'replay',
@@ -139,7 +165,7 @@ async function local(
     ...(io.interactive
       ? {
           onProgress: ({ delivered, ended }) =>
-            io.stderr(`\r${delivered} of ${recordings.length} deliveries, ${ended} jobs ended `),
+            progress(`\r${delivered} of ${recordings.length} deliveries, ${ended} jobs ended `),
         }
       : {}),
   })
@@ -166,15 +192,21 @@ async function remote(
   if (username || password) throw new TornadeError('usage', `--to ${host}: leave user name or password out`)
   const sent: Sent[] = []
   for (const recording of recordings) {
-    const one = await send(recording, to, secret, io)
+    const { reason, ...one } = await send(recording, to, secret, io)
     sent.push(one)
-    if (!json) io.stdout(`${clean(one.id)}  ${one.status ?? '---'}  ${one.outcome}\n`)
+    const why = one.outcome === 'ignored' && reason !== '' ? `: ${reason}` : ''
+    if (!json) io.stdout(`${clean(one.id)}  ${one.status ?? '---'}  ${one.outcome}${why}\n`)
   }
   if (json) io.stdout(`${JSON.stringify(sent, null, 2)}\n`)
   return sent.every(({ status }) => status !== null && status < 400)
 }
 
-async function send(recording: Recording, to: string, secret: string, io: Io): Promise<Sent> {
+async function send(
+  recording: Recording,
+  to: string,
+  secret: string,
+  io: Io,
+): Promise<Sent & { readonly reason: string }> {
   try {
     const answer = await fetch(to, {
       method: 'POST',
@@ -187,10 +219,11 @@ async function send(recording: Recording, to: string, secret: string, io: Io): P
     const reason = clean(String(body?.reason ?? ''), 300)
     if (answer.status >= 400)
       io.stderr(`${[recording.source, answer.status, reason].filter(Boolean).join(': ')}\n`)
-    return { id: recording.id, status: answer.status, outcome: clean(String(body?.outcome ?? 'unknown')) }
+    const outcome = clean(String(body?.outcome ?? 'unknown'))
+    return { id: recording.id, status: answer.status, outcome, reason }
   } catch (error) {
     io.stderr(`${recording.source}: ${whyNot(error, new URL(to).host)}\n`)
-    return { id: recording.id, status: null, outcome: 'failed' }
+    return { id: recording.id, status: null, outcome: 'failed', reason: '' }
   }
 }
 

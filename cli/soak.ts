@@ -46,6 +46,8 @@ const LARGEST_SEED = 2 ** 31
 /** Broken promises that are printed at length. */
 const SHOWN = 10
 const TIMELINE_LINES = 400
+/** Of somebody at a terminal, and of a job whose time is up. */
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 const BOUND_MINUTES = BOUND_MS / 60_000
 
 type Choice = WorkerOrder['choice']
@@ -149,7 +151,7 @@ async function many(seeds: readonly number[], choice: Choice, io: Io, source: UR
     for (const worker of workers) void worker.terminate()
     workers.clear()
   }
-  process.once('SIGINT', interrupt)
+  for (const signal of SIGNALS) process.once(signal, interrupt)
   const add = (outcome: Outcome) => {
     outcomes.push(outcome)
     const broken = outcomes.filter(item => !isKept(item)).length
@@ -161,7 +163,7 @@ async function many(seeds: readonly number[], choice: Choice, io: Io, source: UR
       while (left.length > 0 && !interrupted) await thread(source, left, choice, workers, add)
     }),
   )
-  process.removeListener('SIGINT', interrupt)
+  for (const signal of SIGNALS) process.removeListener(signal, interrupt)
   if (io.interactive) io.stderr('\r\u001b[K')
   if (interrupted) io.stderr(`interrupted after ${outcomes.length} of ${seeds.length} worlds\n`)
   return outcomes.sort((a, b) => seeds.indexOf(a.seed) - seeds.indexOf(b.seed))

@@ -19,7 +19,7 @@ import { EXIT, type Io } from './io.ts'
 const HELP = `Usage: tornade start [OPTION…]
 
 Runs the whole system on this machine: a webhook endpoint, a page, and doubles
-of GitHub and AWS. It is a simulation: GitHub and AWS are never called. Two
+of GitHub and AWS. It is a simulation: GitHub and AWS are never called. Five
 sample weeks are run through it first, and then go on.
 
   --port PORT     default 3000; 0 takes a free one

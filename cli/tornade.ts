@@ -10,9 +10,13 @@ async function readStdin(): Promise<Buffer> {
 }
 
 // A reader that has seen enough (`| head`) is no error.
-process.stdout.on('error', error =>
-  process.exit((error as NodeJS.ErrnoException).code === 'EPIPE' ? EXIT.good : EXIT.unusable),
-)
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') process.exit(EXIT.good)
+  process.stderr.write(`tornade: the output could not be written (${code})\n`)
+  process.exit(EXIT.unusable)
+})
+// What nobody hears changes no answer.
+process.stderr.on('error', () => {})
 
 process.exitCode = await main(process.argv.slice(2), {
   stdout: text => void process.stdout.write(text),

@@ -207,7 +207,7 @@ function pathOf(key: string): string[] {
   if (found) return found
   const known = [...LABEL_KEYS, ...ASSUME_KEYS.map(name => `assume.${name}`), ...all]
   const near = known.find(name => name.endsWith(`.${key}`)) ?? nearest(key, known)
-  const advice = near ? `did you mean ${near}?` : 'see tornade whatif --help and docs/operating.md'
+  const advice = near ? `did you mean ${near}?` : 'see tornade whatif --help and README.md, "Configuration"'
   throw new TornadeError('usage', `--set ${clean(key)}: there is no such setting; ${advice}`)
 }
 

@@ -2,11 +2,13 @@
 import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, open, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { main } from '../cli/main.ts'
 import { workflowJobPayload } from '../local/payloads.ts'
@@ -33,6 +35,8 @@ beforeAll(async () => {
     'many/deep/c.ndjson': FILES.get('forms/4-lines.jsonl')!,
     'many/notes.txt': 'not a delivery',
     'nothing/notes.txt': 'not a delivery',
+    'packed.jsonl.gz': gzipSync(FILES.get('re-run.jsonl')!),
+    'cut-short.jsonl.gz': gzipSync(FILES.get('re-run.jsonl')!).subarray(0, 300),
     'half/a.json': FILES.get('array-labels.json')!,
     'half/c.json': FILES.get('one-label.json')!,
     'faults/tornade.yml': 'region: nowhere\ncolour: red\nlimits: { cpu: -1, cpus: 4 }\n',
@@ -100,6 +104,17 @@ describe.concurrent('replay', () => {
     expect(jobs.map(({ outcome }) => outcome)).toEqual(Array(4).fill('completed'))
   })
 
+  test('a recording that was packed with gzip is unpacked; one that was cut short is named', async () => {
+    const { code, stdout, stderr } = await tornade(['replay', '--json', 'packed.jsonl.gz'], { cwd: folder })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(JSON.parse(stdout)).toMatchObject({ deliveries: 6, accepted: 6 })
+    expect(await tornade(['replay', 'cut-short.jsonl.gz'], { cwd: folder })).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'cut-short.jsonl.gz: the gzip data is damaged, or ends too early\n',
+    })
+  })
+
   test('nothing that can be read at all: 2, and nothing on stdout', async () => {
     const { code, stdout, stderr } = await tornade(['replay', '--json', 'missing.json'], { cwd: folder })
     expect({ code, stdout, stderr }).toEqual({
@@ -159,7 +174,7 @@ describe.concurrent('replay --to', () => {
   test('is not content when one was turned down, and says which and why', async () => {
     const reason = 'the signature does not match'
     await using endpoint = await listen(count =>
-      count === 2 ? [401, { outcome: 'rejected', reason }] : [202, { outcome: 'ignored' }],
+      count === 2 ? [401, { outcome: 'rejected', reason }] : [202, { outcome: 'ignored', reason: 'too old' }],
     )
     const file = join(PAYLOADS, 're-run.jsonl')
     const { code, stdout, stderr } = await tornade([
@@ -174,7 +189,7 @@ describe.concurrent('replay --to', () => {
     expect(stderr).toBe(`${file}:2: 401: ${reason}\n`)
     expect(stdout.trimEnd().split('\n')).toHaveLength(6)
     expect(stdout.split('\n')[1]).toMatch(/^[0-9a-f-]{36} {2}401 {2}rejected$/)
-    expect(stdout.split('\n')[2]).toMatch(/^[0-9a-f-]{36} {2}202 {2}ignored$/)
+    expect(stdout.split('\n')[2]).toMatch(/^[0-9a-f-]{36} {2}202 {2}ignored: too old$/)
   })
 
   test('answers that are not ours are shown as they are', async () => {
@@ -244,6 +259,27 @@ describe.concurrent('help and mistakes', () => {
   })
 })
 
+describe.concurrent('its streams', () => {
+  // Linux has a device that is always full.
+  test.runIf(existsSync('/dev/full'))(
+    'an output that cannot be written is said, and no good end',
+    async () => {
+      const { code, stderr } = await inShell(['explain', 'tornade'], { into: '/dev/full' })
+      expect({ code, stderr }).toEqual({
+        code: 2,
+        stderr: 'tornade: the output could not be written (ENOSPC)\n',
+      })
+    },
+  )
+
+  test('nobody who reads what it says on stderr: the answer is given all the same', async () => {
+    const files = Array(400).fill('missing.json')
+    const { code, stdout } = await inShell(['replay', '--json', 'many', ...files], { deaf: true })
+    expect(code).toBe(2)
+    expect(JSON.parse(stdout)).toMatchObject({ deliveries: 10 })
+  })
+})
+
 interface Ran {
   readonly code: number | null
   readonly stdout: string
@@ -254,6 +290,10 @@ interface Circumstances {
   readonly cwd?: string
   readonly stdin?: string
   readonly env?: Record<string, string>
+  /** A file in the place of stdout. */
+  readonly into?: string
+  /** Nobody reads stderr. */
+  readonly deaf?: boolean
 }
 
 /** Runs the command line. Whatever it does, nobody is shown a stack trace. */
@@ -277,20 +317,24 @@ async function tornade(args: readonly string[], options: Circumstances = {}): Pr
 
 /** The same in a process of its own. */
 async function inShell(args: readonly string[], options: Circumstances = {}): Promise<Ran> {
+  const into = options.into === undefined ? null : await open(options.into, 'w')
   const child = spawn(NODE, [CLI, ...args], {
+    stdio: ['pipe', into?.fd ?? 'pipe', 'pipe'],
     cwd: options.cwd ?? folder,
     // The cache halves the time of a start, and changes nothing else: https://nodejs.org/api/module.html#module-compile-cache
     env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: join(folder, 'compiled'), ...options.env },
   })
-  child.stdin.end(options.stdin ?? '')
+  child.stdin!.end(options.stdin ?? '')
+  if (options.deaf) child.stderr!.destroy()
   let [stdout, stderr] = ['', '']
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     stdout += text
   })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
   })
   const [code] = (await once(child, 'close')) as [number | null]
+  await into?.close()
   expect(stdout + stderr).not.toMatch(/^ {4}at /m)
   return { code, stdout, stderr }
 }

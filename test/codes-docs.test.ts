@@ -1,4 +1,4 @@
-/** docs/errors.md explains every code there is, and docs/operating.md every alarm; neither explains one that is gone. */
+/** docs/errors.md explains every code there is, and docs/operating.md every alarm; neither explains one that is gone. No table is cut. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -77,6 +77,27 @@ describe('docs/operating.md', () => {
     expect(explained.toSorted()).toEqual(alarms.toSorted())
   })
 })
+
+describe('a table', () => {
+  const files = ['README.md', ...readdirSync(join(ROOT, 'docs')).map(name => `docs/${name}`)]
+
+  it.each(files.filter(name => name.endsWith('.md')))(
+    'of %s has no row with more cells than its head: GitHub leaves them out',
+    name => {
+      const tables = read(name).match(/(?:^\|.*\n)+/gm) ?? []
+      const tooLong = tables.flatMap(table => {
+        const [head, ...others] = table.trimEnd().split('\n')
+        return others.filter(row => cells(row) > cells(head!))
+      })
+      expect(tooLong).toEqual([])
+    },
+  )
+})
+
+/** A stroke ends a cell in code spans too, unless a backslash stands before it: https://github.github.com/gfm/#example-200 */
+function cells(row: string): number {
+  return row.split(/(?<!\\)\|/).length
+}
 
 /** Cells of the table below a heading, the code first. */
 function rows(heading: string): string[][] {

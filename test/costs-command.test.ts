@@ -185,6 +185,9 @@ describe('what it asks', () => {
     await expect(
       run([], { TORNADE_URL: 'http://tornade.example', TORNADE_TOKEN: 'a-token' }),
     ).rejects.toThrow('a token is sent over https only')
+    await expect(run([], { TORNADE_URL: url, TORNADE_TOKEN: 'a-token\nthe-next' })).rejects.toThrow(
+      'TORNADE_TOKEN: a token is one word',
+    )
   })
 
   it.each([

@@ -170,9 +170,36 @@ This cannot be served: 2 problems.
     use 8cpu
 
   zzz
-    There is no such label.
+    There is no such label: leave it out.
 `)
   })
+
+  test.each([
+    [['[tornade, arm64, spot]']],
+    [['[tornade,', 'arm64,', 'spot]']],
+    [['runs-on:', '[tornade,', '"arm64",', "'spot'", ']']],
+    [['runs-on: [tornade, arm64, spot]']],
+    [['runs-on:', 'tornade/arm64/spot']],
+  ])('what was copied from a workflow is read as it is there: %j', async labels => {
+    const { code, answer } = await json(empty, ...labels)
+    expect(code).toBe(0)
+    expect(answer).toMatchObject({ spec: { arch: 'arm64', capacity: 'spot' } })
+  })
+
+  test.each([[['tornade arm64']], [['tornade, arm64']], [['tornade,', 'arm64']], [['tornade,arm64']]])(
+    'commas and spaces part no labels, and %j is told so',
+    async labels => {
+      const { code, answer } = await json(empty, ...labels)
+      expect(code).toBe(1)
+      expect(answer.problems).toEqual([
+        {
+          label: labels.join(', '),
+          message: expect.stringContaining('Write each label as an argument of its own'),
+          suggestion: 'tornade/arm64',
+        },
+      ])
+    },
+  )
 
   test('a set without the marker is not for tornade', async () => {
     const { code, answer } = await json(empty, 'ubuntu-latest')

@@ -454,6 +454,7 @@ describe('a part that does not exist', () => {
   test('the reason is a sentence', () => {
     expect(problemsOf('5cpu')[0]!.message).toBe('Fargate has 4 or 8 vCPU.')
     expect(problemsOf('amr64')[0]!.message).toBe('There is no such label; did you mean `arm64`?')
+    expect(problemsOf('zzz')[0]!.message).toBe('There is no such label: leave it out.')
     expect(problemsOf('role:nobody')[0]!.message).toBe(
       'tornade.yml has only `role:deploy` and `role:release`.',
     )

@@ -197,14 +197,21 @@ describe('a refusal', () => {
   const reportOf = (one: JobRequest, problems: readonly Problem[]) =>
     refusalReport(withRefused(undefined, one, problems, 0))
 
-  it('says what is wrong and what to write instead', () => {
+  const NEXT =
+    'Once that is put right, run it again: push the changed workflow, or, where nothing in the repository had to change, choose Re-run jobs.'
+
+  it('says what is wrong, what to write instead, and what to do then', () => {
     expect(report('5cpu')).toEqual({
       externalId: 'tornade:17:1',
       headSha: 'a'.repeat(40),
       title: 'tornade cannot run the job build',
-      summary: ['The job `build` cannot be run:', '', '- `5cpu`: There is no such size. Use `8cpu`.'].join(
-        '\n',
-      ),
+      summary: [
+        'The job `build` cannot be run:',
+        '',
+        '- `5cpu`: There is no such size. Use `8cpu`.',
+        '',
+        NEXT,
+      ].join('\n'),
     })
   })
 
@@ -233,6 +240,7 @@ describe('a refusal', () => {
         [
           'The jobs `job 1`, `job 3` cannot be run:\n\n- `5cpu`: There is no such size.',
           'The job `job 2` cannot be run:\n\n- `7cpu`: There is no such size.',
+          NEXT,
         ].join('\n\n'),
       )
     })
@@ -256,7 +264,8 @@ describe('a refusal', () => {
       const { summary } = refusalReport(run)
       expect(Buffer.byteLength(summary)).toBeLessThan(65_535)
       expect(summary).toMatch(/^- and \d+ more$/m)
-      expect(summary).toMatch(/ and \d+ more cannot be run either, for reasons that have no room here\.$/)
+      expect(summary).toMatch(/ and \d+ more cannot be run either, for reasons that have no room here\.$/m)
+      expect(summary.endsWith(NEXT)).toBe(true)
       // An item of the ledger, which holds 400 KB.
       expect(Buffer.byteLength(JSON.stringify(run))).toBeLessThan(400 * 1024)
     })
@@ -286,7 +295,7 @@ describe('a refusal', () => {
     '\\`',
   ])('cannot be broken out of by the label %j', label => {
     const { summary } = report(label)
-    expect(summary.split('\n')).toHaveLength(3)
+    expect(summary.split('\n')).toHaveLength(5)
     expect(outsideOfCode(summary)).toBe(outsideOfCode(report('5cpu').summary))
   })
 
@@ -316,7 +325,7 @@ describe('a refusal', () => {
         const { summary, title } = reportOf(request({ name }), [
           { label, message: 'There is no such size.', suggestion },
         ])
-        expect(summary.split(/[\n\r\u2028\u2029]/)).toHaveLength(3)
+        expect(summary.split(/[\n\r\u2028\u2029]/)).toHaveLength(5)
         expect(outsideOfCode(summary)).toBe(outsideOfCode(report('5cpu').summary))
         expect(title).not.toMatch(/[\p{Cc}\p{Cf}\u2028\u2029]/u)
       }),

@@ -1,4 +1,5 @@
 /** `tornade record` over HTTP, against a GitHub that holds every call against its own description. */
+import { existsSync } from 'node:fs'
 import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -143,6 +144,44 @@ describe('a second run', () => {
     expect(stderr).toContain('something else than JSON lines')
   })
 
+  test.each([
+    ['a note without an end of line', 'buy milk'],
+    ['a number', '12345'],
+    ['a pretty document', '{\n  "a": 1\n}'],
+  ])('never cuts off what it did not write itself: %s', async (_, text) => {
+    await writeFile(out, text)
+    const { code, stderr } = await record('--out', out)
+    expect({ code, text: await readFile(out, 'utf8') }).toEqual({ code: 2, text })
+    expect(stderr).toContain('something else than JSON lines')
+  })
+
+  test('appends to a payload that has no guid and no end of line', async () => {
+    const payload = JSON.stringify(SENT[0]!.request.payload)
+    await writeFile(out, payload)
+    await record('--since', '1m', '--out', out)
+    expect((await readFile(out, 'utf8')).split('\n')[0]).toBe(payload)
+  })
+
+  test('stops where something else writes to the file at the same time', async () => {
+    const limit = { status: 429, message: 'Too many', headers: { 'retry-after': '60' } }
+    server.fail('apps/get-webhook-delivery', limit)
+    const { code, stderr } = await record('--out', out, () => appendFile(out, '{"guid":"other"}\n'))
+    expect({ code, text: await readFile(out, 'utf8') }).toEqual({ code: 2, text: '{"guid":"other"}\n' })
+    expect(stderr).toContain('something else writes to it')
+  })
+
+  // Linux has a device that is always full.
+  test.runIf(existsSync('/dev/full'))(
+    'a full disk is told as such, and as nothing that is lost',
+    async () => {
+      const { code, stderr } = await record('--out', '/dev/full')
+      expect(code).toBe(2)
+      expect(stderr).toBe(
+        '--out /dev/full cannot be written (ENOSPC). What was written is good: the same command goes on from there.',
+      )
+    },
+  )
+
   test('says what GitHub does not keep any more', async () => {
     const [oldest] = server.deliveries.splice(-1)
     const { request: _, ...gone } = oldest!
@@ -233,8 +272,12 @@ async function guids(): Promise<string[]> {
     .map(line => JSON.parse(line).guid)
 }
 
-async function record(...given: (string | Readonly<Record<string, string | undefined>>)[]) {
+/** A function among what is given is called while GitHub is waited for. */
+async function record(
+  ...given: (string | Readonly<Record<string, string | undefined>> | (() => Promise<void>))[]
+) {
   const options = given.filter(one => typeof one === 'string')
+  const meanwhile = given.find(one => typeof one === 'function')
   const env = given.find(one => typeof one === 'object') ?? {}
   const output = { stdout: '', stderr: '' }
   const io = {
@@ -252,6 +295,7 @@ async function record(...given: (string | Readonly<Record<string, string | undef
   const wait = async (ms: number) => {
     waits.push(ms)
     clock.time += ms
+    await meanwhile?.()
   }
   const address = options.includes('--github') ? [] : ['--github', server.url]
   try {

@@ -20,6 +20,8 @@ const PROBLEMS_BYTES = 50_000
 const NAMES = 20
 /** Jobs that are remembered, in an item of at most 400 KB; a matrix has 256. */
 const JOBS = 500
+const NEXT =
+  'Once that is put right, run it again: push the changed workflow, or, where nothing in the repository had to change, choose Re-run jobs.'
 
 export function refusalsKey({ runId, attempt }: Pick<JobRequest, 'runId' | 'attempt'>): string {
   return `${runId}-${attempt}`
@@ -71,6 +73,7 @@ export function refusalReport({ key, headSha, problems, jobs }: RunRefusals): Re
     summary: [
       ...parts,
       ...(rest.length > 0 ? [`${cannot(rest)} either, for reasons that have no room here.`] : []),
+      NEXT,
     ].join('\n\n'),
   }
 }

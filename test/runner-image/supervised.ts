@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
@@ -86,7 +87,7 @@ export interface Supervised {
 }
 
 /** Writes the stand-ins where the programs of actions/runner are. */
-export function writeRunner(folder: string, node = process.execPath): void {
+export function writeRunner(folder: string, node: string): void {
   mkdirSync(join(folder, 'bin'), { recursive: true })
   for (const [name, source] of [
     ['Listener', 'listener'],
@@ -144,7 +145,10 @@ export async function supervise({
   const runner = join(folder, 'runner')
   const notes = join(folder, 'notes')
   for (const path of [notes, join(folder, 'home')]) mkdirSync(path, { recursive: true })
-  writeRunner(runner)
+  // The kernel ends the path of an interpreter at a space, and there may be one on the way to a clone.
+  const node = join(folder, 'node')
+  symlinkSync(process.execPath, node)
+  writeRunner(runner, node)
   writeFileSync(join(folder, 'scenario.json'), JSON.stringify({ ...scenario, folder: notes }))
   if (IS_ROOT) for (const path of [notes, join(folder, 'home')]) chownSync(path, uid, uid)
   // A copy below the folder: where the sources lie need not be open to the job's user.

@@ -1,4 +1,5 @@
 /** The lean world of `whatif` against the whole system: the same jobs must cost and wait the same, to the micro-dollar. */
+import { join } from 'node:path'
 import { expect } from 'vitest'
 import { deliveriesOf, month } from '../../bench/month.ts'
 import { type Config, DEFAULT_CONFIG } from '../../functions/config.ts'
@@ -13,7 +14,7 @@ import { joined, readBlock } from '../../local/whatif-facts.ts'
 import { playLean } from '../../local/whatif-world.ts'
 import { readWiring } from '../../local/wiring.ts'
 
-const ROOT = new URL('../..', import.meta.url).pathname
+const ROOT = join(import.meta.dirname, '..', '..')
 const wiring = await readWiring(ROOT, 'local', DEFAULT_CONFIG.region)
 const limits = DEFAULT_CONFIG.limits
 const HOLES = 0.03

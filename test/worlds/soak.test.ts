@@ -315,10 +315,10 @@ describe('tornade soak', () => {
     for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80)
   })
 
-  it('ends when it is interrupted, with what there is so far', async () => {
-    const listeners = process.listenerCount('SIGINT')
+  it.each(['SIGINT', 'SIGTERM'] as const)('ends by %s with what there is so far', async signal => {
+    const listeners = process.listenerCount(signal)
     const interrupt = () => {
-      for (const listener of process.listeners('SIGINT').slice(listeners)) listener('SIGINT')
+      for (const listener of process.listeners(signal).slice(listeners)) listener(signal)
     }
     const { code, stdout, stderr } = await runWith(
       ['--seeds', '1000', '--faults', 'delivery-doubled'],
@@ -330,7 +330,7 @@ describe('tornade soak', () => {
       new RegExp(`^Interrupted: all promises were kept in ${worlds} worlds? so far\\.$`, 'm'),
     )
     expect(code).toBe(1)
-    expect(process.listenerCount('SIGINT')).toBe(listeners)
+    expect(process.listenerCount(signal)).toBe(listeners)
   })
 
   it('plays worlds on all cores and sums them up', async () => {

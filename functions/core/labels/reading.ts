@@ -131,7 +131,7 @@ function unknownProblem(part: Part, rules: LabelRules): Problem {
     return { label, message, suggestion: asOneLabel(part.text, rules) }
   }
   const suggestion = meant(part.text, rules)
-  const question = suggestion === null ? '.' : `; did you mean \`${suggestion}\`?`
+  const question = suggestion === null ? ': leave it out.' : `; did you mean \`${suggestion}\`?`
   return { label, message: `There is no such label${question}`, suggestion }
 }
 
