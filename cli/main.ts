@@ -1,4 +1,5 @@
 /** Finds the command and gives it the world. Errors are for people: a sentence, and what to do next. */
+import { readFile } from 'node:fs/promises'
 import { TornadeError } from '../functions/core/errors.ts'
 import { EXIT, type Io } from './io.ts'
 
@@ -42,8 +43,8 @@ ${Object.entries(COMMANDS)
   .map(([name, { about }]) => `  ${name.padEnd(9)}${about}`)
   .join('\n')}
 
-tornade COMMAND --help says more. Exit code: 0 good, 1 the answer is no,
-2 the input cannot be used.
+tornade COMMAND --help says more; tornade --version. Exit code: 0 good,
+1 the answer is no, 2 the input cannot be used.
 `
 
 /** @returns the exit code */
@@ -51,6 +52,11 @@ export async function main([name, ...rest]: readonly string[], io: Io): Promise<
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     ;(name === undefined ? io.stderr : io.stdout)(HELP)
     return name === undefined ? EXIT.unusable : EXIT.good
+  }
+  if (name === '--version') {
+    const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'))
+    io.stdout(`tornade ${version}\n`)
+    return EXIT.good
   }
   if (!Object.hasOwn(COMMANDS, name)) {
     io.stderr(`tornade: there is no command ${JSON.stringify(name).slice(0, 60)}\n\n${HELP}`)

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, open, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -228,6 +228,15 @@ describe.concurrent('replay --to', () => {
 
 describe.concurrent('help and mistakes', () => {
   const HELP = ['', 'start', 'replay', 'explain', 'costs', 'record', 'whatif', 'soak']
+  test('tornade --version', async () => {
+    const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
+    expect(await tornade(['--version'])).toMatchObject({
+      code: 0,
+      stdout: `tornade ${version}\n`,
+      stderr: '',
+    })
+  })
+
   test.each(HELP)('tornade %s --help', async command => {
     const { code, stdout, stderr } = await tornade([command, '--help'].filter(Boolean))
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
