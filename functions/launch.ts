@@ -35,7 +35,7 @@ import { applyToJob, isFinal, isLostTo, needsRunner, newRunner, priced } from '.
 import { after, generationOf, jobKeyOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
 import { poolFor, standbyMinutes } from './core/pools.ts'
-import { lostForCapacity, stopWords } from './core/stops.ts'
+import { lossWords, lostForCapacity, stopWords } from './core/stops.ts'
 import type {
   CapacityKind,
   Deferral,
@@ -355,7 +355,7 @@ export function launch(
     if (former.startedAt !== null && former.registration === null) return null
     const scarce = candidate.cause === 'capacity'
     if (scarce && after(orderOf(candidate, config), former.launch!.shape).length > 0) return null
-    const words = stopWords(former.stop)
+    const words = lossWords(former)
     const known = job.deferred?.runner === candidate.runner ? job.deferred.notBefore : null
     const tries = scarce ? job.shortages + 1 : retries
     const notBefore = known ?? clock.now() + backOffMs(RETRY_MS, LONGEST_RETRY_MS, tries, candidate.runner)

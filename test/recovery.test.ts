@@ -230,7 +230,7 @@ describe('money', () => {
     if (answer.outcome === 'started') second = answer.providerId
     await untilQuiet(s)
     const [only] = await runners(s.world)
-    expect(only).toMatchObject({ providerId: first.providerId, startedAt: first.startedAt })
+    expect(only).toMatchObject({ providerId: first.providerId, pullStartedAt: first.pullStartedAt })
     expect(only!.stoppedAt! - START).toBeGreaterThan(10 * MINUTE)
     // It is stopped as soon as it is heard of: one minute, $0.005.
     expect(only!.wasted).toEqual({ [second!]: 5000 })
