@@ -50,7 +50,7 @@ import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } fro
 import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
 import type { Compute, LaunchMessage, Ports, QueueMessage } from './ports.ts'
-import { placeRequest, refillGate } from './refill.ts'
+import { placeRequest, refillGate, standbyFor } from './refill.ts'
 import { type RefuseCode, refuse, tellRefusals } from './refuse.ts'
 import { deregister } from './registration.ts'
 import { rerunOf } from './rerun.ts'
@@ -407,7 +407,8 @@ export function launch(
   ): Promise<void> {
     const now = clock.now()
     const pool = poolFor(config.pools, asked.request.repository.name, asked.request.labels, now)
-    const candidate: Candidate = pool ? { ...asked, standby: standbyMinutes(pool, now) } : asked
+    const standby = pool ? Math.min(standbyMinutes(pool, now), standbyFor(config, asked)) : 0
+    const candidate: Candidate = standby > 0 ? { ...asked, standby } : asked
     const { order, kinds, until, words } = await placesFor(ports, config, candidate, capacity)
     const where: Where = {
       order,
