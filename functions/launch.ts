@@ -54,7 +54,7 @@ import { placeRequest, refillGate, standbyFor } from './refill.ts'
 import { type RefuseCode, refuse, tellRefusals } from './refuse.ts'
 import { deregister } from './registration.ts'
 import { rerunOf } from './rerun.ts'
-import { standbyCandidate, standbyClaim } from './standby.ts'
+import { explainStandby, standbyCandidate, standbyClaim } from './standby.ts'
 import { type StartResult, startRunner, type Where } from './start.ts'
 import { changeGate, create, update } from './update.ts'
 
@@ -133,7 +133,9 @@ export function launch(
       await eachRecord(records, log, record =>
         patiently(ports, 'launch', record, async () => {
           checkLaunchMessage(record.body)
-          const candidate = await prepare(record.body as LaunchMessage)
+          const message = record.body as LaunchMessage
+          if (message.kind === 'standby' && record.receives > 1) await explainStandby(ports, config, message)
+          const candidate = await prepare(message)
           if (candidate) asking.push({ candidate, record })
         }),
       ),

@@ -19,6 +19,7 @@ import {
   leftovers,
   MINUTE,
   noting,
+  proxy,
   runners,
   SECOND,
   START,
@@ -119,6 +120,25 @@ describe('a pool', () => {
     await s.world.clock.run(START + 24 * HOUR + 3 * MINUTE)
     expect(await waiting(s)).toBe(2)
     await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+  })
+
+  it('knows what a runner was started for whose start was interrupted, although its window has closed', async () => {
+    let crashes = 2
+    const wrapPorts = (ports: Ports): Ports => ({
+      ...ports,
+      compute: proxy(ports.compute, {
+        start: async request => {
+          const answer = await ports.compute.start(request)
+          if (/-0-1$/.test(request.runner) && crashes-- > 0)
+            throw new Error('a fault that this test asked for')
+          return answer
+        },
+      }),
+    })
+    const s = await warm({ schedule: readSchedule('09:00-09:05') as Schedule }, { wrapPorts })
+    await untilQuiet(s)
+    expect(crashes).toBeLessThanOrEqual(0)
     expect(await leftovers(s)).toEqual([])
   })
 
