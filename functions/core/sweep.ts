@@ -161,9 +161,9 @@ export function isOverIdle(
 }
 
 /** It should have gone by itself. If it did, nobody heard of it. */
-export function isOverAge({ startedAt, launch }: Runner, now: number): boolean {
+export function isOverAge({ startedAt, launch, job }: Runner, now: number): boolean {
   if (launch === null) return false
-  const queued = Math.min((startedAt ?? now) - launch.at, queueMs(launch))
+  const queued = Math.min((startedAt ?? job?.startedAt ?? now) - launch.at, queueMs(launch))
   return now - launch.at - queued > launch.timeoutMinutes * MINUTE_MS + MARGIN_MS
 }
 
