@@ -35,7 +35,7 @@ import { applyToJob, isFinal, isLostTo, needsRunner, newRunner, priced } from '.
 import { after, generationOf, jobKeyOf, runnerName } from './core/plan.ts'
 import { runRefusal } from './core/policy.ts'
 import { poolFor, standbyMinutes } from './core/pools.ts'
-import { lostForCapacity, stopWords } from './core/stops.ts'
+import { lossWords, lostForCapacity, stopWords } from './core/stops.ts'
 import type {
   CapacityKind,
   Deferral,
@@ -50,11 +50,11 @@ import { eachRecord, type FailedRecords, type Invocation, type QueueRecord } fro
 import { checkLaunchMessage } from './messages.ts'
 import { LONGEST_DELAY_SECONDS, patiently } from './patience.ts'
 import type { Compute, LaunchMessage, Ports, QueueMessage } from './ports.ts'
-import { placeRequest, refillGate } from './refill.ts'
+import { placeRequest, refillGate, standbyFor } from './refill.ts'
 import { type RefuseCode, refuse, tellRefusals } from './refuse.ts'
 import { deregister } from './registration.ts'
 import { rerunOf } from './rerun.ts'
-import { standbyCandidate, standbyClaim } from './standby.ts'
+import { explainStandby, standbyCandidate, standbyClaim } from './standby.ts'
 import { type StartResult, startRunner, type Where } from './start.ts'
 import { changeGate, create, update } from './update.ts'
 
@@ -133,7 +133,9 @@ export function launch(
       await eachRecord(records, log, record =>
         patiently(ports, 'launch', record, async () => {
           checkLaunchMessage(record.body)
-          const candidate = await prepare(record.body as LaunchMessage)
+          const message = record.body as LaunchMessage
+          if (message.kind === 'standby' && record.receives > 1) await explainStandby(ports, config, message)
+          const candidate = await prepare(message)
           if (candidate) asking.push({ candidate, record })
         }),
       ),
@@ -355,7 +357,7 @@ export function launch(
     if (former.startedAt !== null && former.registration === null) return null
     const scarce = candidate.cause === 'capacity'
     if (scarce && after(orderOf(candidate, config), former.launch!.shape).length > 0) return null
-    const words = stopWords(former.stop)
+    const words = lossWords(former)
     const known = job.deferred?.runner === candidate.runner ? job.deferred.notBefore : null
     const tries = scarce ? job.shortages + 1 : retries
     const notBefore = known ?? clock.now() + backOffMs(RETRY_MS, LONGEST_RETRY_MS, tries, candidate.runner)
@@ -407,7 +409,8 @@ export function launch(
   ): Promise<void> {
     const now = clock.now()
     const pool = poolFor(config.pools, asked.request.repository.name, asked.request.labels, now)
-    const candidate: Candidate = pool ? { ...asked, standby: standbyMinutes(pool, now) } : asked
+    const standby = pool ? Math.min(standbyMinutes(pool, now), standbyFor(config, asked)) : 0
+    const candidate: Candidate = standby > 0 ? { ...asked, standby } : asked
     const { order, kinds, until, words } = await placesFor(ports, config, candidate, capacity)
     const where: Where = {
       order,

@@ -27,7 +27,7 @@ import {
 import { jobFor, type Pair, pairAnew } from './core/pairing.ts'
 import { jobKeyOf, runnerOf } from './core/plan.ts'
 import { poolState } from './core/pools.ts'
-import { isReclaim, lostForCapacity, stopWords } from './core/stops.ts'
+import { isReclaim, lossWords, lostForCapacity } from './core/stops.ts'
 import { isOverIdle } from './core/sweep.ts'
 import type {
   GitHubRunnerRef,
@@ -523,7 +523,8 @@ function capacityReport(runner: Runner): CapacityReport[] {
   const { launch, name, startedAt, stop, stoppedAt } = runner
   if (!launch) return []
   const news = { kind: kindKey(launch.shape), runner: name, id: name }
-  if (lostForCapacity(runner)) return [{ ...news, result: 'failed', at: stoppedAt!, words: stopWords(stop!) }]
+  if (lostForCapacity(runner))
+    return [{ ...news, result: 'failed', at: stoppedAt!, words: lossWords(runner) }]
   return startedAt === null || (stop && isReclaim(stop)) ? [] : [{ ...news, result: 'ran', at: startedAt }]
 }
 

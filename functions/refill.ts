@@ -11,6 +11,7 @@ import {
 } from './core/admission.ts'
 import type { Candidate } from './core/claim.ts'
 import { runnerName } from './core/plan.ts'
+import { longestStandby } from './core/pools.ts'
 import type { Gate, Job } from './core/types.ts'
 import type { Ports } from './ports.ts'
 import { changeGate } from './update.ts'
@@ -18,14 +19,13 @@ import { changeGate } from './update.ts'
 /** More than the gate takes at once, because some of them may hold a place by now or wait for their time. */
 const JOBS_LOOKED_AT = 100
 
-type PlaceConfig = Pick<Config, 'fallback' | 'marker' | 'priority' | 'region'>
+type PlaceConfig = Pick<Config, 'fallback' | 'pools' | 'priority' | 'region' | 'spend'>
+type RefillConfig = PlaceConfig & Pick<Config, 'marker'>
+type Asking = Pick<Candidate, 'runner' | 'request' | 'spec' | 'queuedAt' | 'cause'>
 
 /** What a job asks the gate for. */
-export function placeRequest(
-  config: Pick<Config, 'fallback' | 'priority' | 'region'>,
-  { runner, request, spec, queuedAt }: Pick<Candidate, 'runner' | 'request' | 'spec' | 'queuedAt'>,
-  by: string,
-): PlaceRequest {
+export function placeRequest(config: PlaceConfig, asking: Asking, by: string): PlaceRequest {
+  const { runner, request, spec, queuedAt } = asking
   const { id, name } = request.repository
   return {
     runner,
@@ -36,14 +36,29 @@ export function placeRequest(
     priority: priorityOf(config, name),
     since: queuedAt,
     by,
-    reserveMicroUsd: reservation(spec, config.region, config.fallback),
+    reserveMicroUsd: reservation(spec, config.region, config.fallback, standbyFor(config, asking)),
   }
+}
+
+/**
+ * The most minutes that the runner may wait in a pool, which are paid for, too. None for that of a job that a spend cap would
+ * then never let in.
+ */
+export function standbyFor(
+  { fallback, pools, region, spend }: PlaceConfig,
+  { request, spec, cause }: Pick<Candidate, 'request' | 'spec' | 'cause'>,
+): number {
+  const standby = longestStandby(pools, request.repository.name, request.labels)
+  if (standby === 0 || cause === 'pool' || spend?.onCap !== 'block') return standby
+  const cost = reservation(spec, region, fallback, standby)
+  const isTooDear = [spend.dailyMicroUsd, spend.monthlyMicroUsd].some(cap => cap !== null && cost > cap)
+  return isTooDear ? 0 : standby
 }
 
 /** @returns true when somebody came to the gate, who may find a place free: it must be looked at again. */
 export async function refillGate(
   { clock, ledger }: Pick<Ports, 'clock' | 'ledger'>,
-  config: PlaceConfig,
+  config: RefillConfig,
   gate: Gate,
   lines: readonly string[] = linesToRefill(gate),
 ): Promise<boolean> {
@@ -74,7 +89,7 @@ async function jobsOf(ledger: Ports['ledger'], line: string, now: number): Promi
   return [...oldest, ...ready]
 }
 
-function waitingRequest(job: Job, config: PlaceConfig, now: number): DeferredRequest[] {
+function waitingRequest(job: Job, config: RefillConfig, now: number): DeferredRequest[] {
   const { request, spec, deferred } = job
   // Its labels were read before it was deferred.
   if (!spec) return []
@@ -83,7 +98,7 @@ function waitingRequest(job: Job, config: PlaceConfig, now: number): DeferredReq
   const queuedAt = job.queuedAt ?? request.createdAt
   return [
     {
-      ...placeRequest(config, { runner, request, spec, queuedAt }, ''),
+      ...placeRequest(config, { runner, request, spec, queuedAt, cause: deferred?.cause ?? 'job' }, ''),
       notBefore: notBefore !== null && notBefore > now ? notBefore : null,
     },
   ]

@@ -1,12 +1,14 @@
 /** Runners for pools: started like those of jobs, for a job that nobody has queued yet. */
 import { type Config, labelRules } from './config.ts'
-import type { Candidate } from './core/claim.ts'
+import { spend } from './core/admission.ts'
+import { type Candidate, launchOf } from './core/claim.ts'
 import { readLabels } from './core/labels.ts'
-import { newJob } from './core/lifecycle.ts'
-import { generationOf, jobKeyOf, startRequest } from './core/plan.ts'
+import { newJob, priced } from './core/lifecycle.ts'
+import { firstCapacity, generationOf, jobKeyOf, startRequest } from './core/plan.ts'
 import { poolFor } from './core/pools.ts'
-import type { CapacityKind, Claim, Job, JobRequest } from './core/types.ts'
-import type { LaunchMessage } from './ports.ts'
+import type { CapacityKind, Claim, Job, JobRequest, Runner } from './core/types.ts'
+import type { LaunchMessage, Ports } from './ports.ts'
+import { changeGate, update } from './update.ts'
 
 type StandbyMessage = Extract<LaunchMessage, { kind: 'standby' }>
 
@@ -20,9 +22,41 @@ export function standbyName(marker: string, now: number, place: number): string 
 
 /** null once the pool is closed, or tornade.yml knows it no more. */
 export function standbyCandidate(config: Config, message: StandbyMessage, now: number): Candidate | null {
+  const { repository, labels } = message
+  return poolFor(config.pools, repository.name, labels, now) ? candidateOf(config, message, now) : null
+}
+
+/**
+ * An earlier try may have started the runner without writing that down. Nobody else knows what for, and there may be no
+ * place for it any more, or no pool. What it did cost is booked first: rather twice than never.
+ */
+export async function explainStandby(
+  { clock, ledger }: Pick<Ports, 'clock' | 'ledger'>,
+  config: Config,
+  message: StandbyMessage,
+): Promise<void> {
+  const known = await ledger.runners.get(message.runner)
+  const now = clock.now()
+  const candidate = known && !known.launch ? candidateOf(config, message, now) : null
+  const standby = candidate && standbyClaim(candidate, [firstCapacity(candidate.spec)], now)
+  if (!known || !standby) return
+  const at = known.pullStartedAt ?? known.startedAt ?? known.stoppedAt ?? now
+  const explain = (runner: Runner) =>
+    priced({ ...runner, launch: launchOf(standby.job, standby.claim, config.region, at) })
+  const { stoppedAt, cost } = explain(known)
+  if (stoppedAt !== null && cost) {
+    const bill = { at: stoppedAt, microUsd: cost.totalMicroUsd }
+    await changeGate(ledger, gate => ({ gate: spend(gate, bill) }))
+  }
+  await update(ledger.runners, known.name, current =>
+    current && !current.launch ? explain(current) : current,
+  )
+}
+
+function candidateOf(config: Config, message: StandbyMessage, now: number): Candidate | null {
   const { runner, repository, ownerId, installationId, labels } = message
   const reading = readLabels(labels, labelRules(config, { limits: true, repository: repository.name }))
-  if (!poolFor(config.pools, repository.name, labels, now) || reading.outcome !== 'spec') return null
+  if (reading.outcome !== 'spec') return null
   const key = jobKeyOf(runner)
   const request: JobRequest = {
     key,

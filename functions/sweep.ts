@@ -5,7 +5,7 @@
 import type { Config } from './config.ts'
 import { type Bill, billOf, isAnyoneWaiting, leave } from './core/admission.ts'
 import { claimOf, launchOf } from './core/claim.ts'
-import { isFinal, MISSING, newRunner, priced } from './core/lifecycle.ts'
+import { isFinal, jobState, MISSING, newRunner, priced } from './core/lifecycle.ts'
 import { jobKeyOf } from './core/plan.ts'
 import { poolState } from './core/pools.ts'
 import { LATELY_MS } from './core/questions.ts'
@@ -30,6 +30,8 @@ export type SweepPorts = Pick<Ports, 'clock' | 'github' | 'ledger' | 'log' | 'qu
 
 /** Jobs looked at in one sweep, oldest first. */
 const JOBS_PER_SWEEP = 2000
+/** Of those the ones behind gates, where they may stay for a month and pile up: they must not keep the others out of sight. */
+const GATED_PER_SWEEP = 500
 const RERUNS_PER_SWEEP = 100
 /** While nothing has happened for long, GitHub is still asked so often whether it only seems so. */
 const IDLE_LOOK_MS = 15 * 60_000
@@ -55,7 +57,7 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
 
   return async invocation => {
     const [jobs, runners, gate, reruns, memory] = await Promise.all([
-      ledger.jobs.open({ limit: JOBS_PER_SWEEP }),
+      openJobs(),
       ledger.runners.open({}),
       ledger.gate.get(),
       ledger.reruns.open({ limit: RERUNS_PER_SWEEP }),
@@ -89,6 +91,12 @@ export function sweep(ports: SweepPorts, config: Config): (invocation: Invocatio
       // Who took over meanwhile knows better.
       await ledger.sweep.put(released(round.memory, clock.now()))
     })
+  }
+
+  function openJobs(): Promise<readonly Job[]> {
+    let gated = 0
+    const wanted = (job: Job) => jobState(job) !== 'waiting' || ++gated <= GATED_PER_SWEEP
+    return ledger.jobs.open({ limit: JOBS_PER_SWEEP, wanted })
   }
 
   /** Repositories whose jobs came and went between two sweeps. */

@@ -9,6 +9,7 @@
 import { createHash } from 'node:crypto'
 import { RUNNER_VARIABLE, readAwsEvent } from '../functions/core/aws-events.ts'
 import type { GuardPolicy } from '../functions/core/guard.ts'
+import { CODEBUILD_QUEUED_MINUTES } from '../functions/core/sizes.ts'
 import type { RunnerEvent, RunnerShape, StartRequest, Usage } from '../functions/core/types.ts'
 import { readUsage } from '../functions/core/usage.ts'
 import type { Compute, RunnerLog, StartOutcome } from '../functions/ports.ts'
@@ -56,6 +57,8 @@ export interface ComputeOptions {
   readonly startSeconds?: (shape: RunnerShape) => number | null
   /** Called when the steps of a job begin with a role. */
   readonly onRoleUse?: (use: RoleUse) => void
+  /** How many builds the account runs at once, the others queue; as many as are asked for, where nothing is said. */
+  readonly buildsAtOnce?: number
 }
 
 /** The steps of a job ran with a role. */
@@ -82,6 +85,10 @@ const CODEBUILD = {
 const SHARE = { provision: 0.6, pull: 0.4, stop: 0 } as const
 
 const TICKET_MS = 180_000
+/** Until a build that was asked for is told of. */
+const SUBMITTED_MS = 1_000
+/** `queuedTimeoutInMinutes` of a build. */
+const QUEUED_MS = CODEBUILD_QUEUED_MINUTES * 60_000
 /** How long ECS describes a task that has stopped. */
 const DESCRIBED_MS = 3_600_000
 /** `stopTimeout` of the task definitions: from SIGTERM to SIGKILL. */
@@ -122,6 +129,9 @@ export class LocalCompute implements Compute, RunnerLog {
   readonly #byRunner = new Map<string, Task[]>()
   readonly #refusals = new Map<string, StartFailure>()
   readonly #liveTasks = new Set<Task>()
+  /** Builds that run, and those that wait for one of them to end. */
+  readonly #building = new Set<Task>()
+  readonly #queued = new Set<Task>()
 
   constructor(options: ComputeOptions) {
     this.#options = options
@@ -224,8 +234,31 @@ export class LocalCompute implements Compute, RunnerLog {
     this.#byProviderId.set(task.providerId, task)
     this.#byRunner.set(request.runner, [...(this.#byRunner.get(request.runner) ?? []), task])
     this.#liveTasks.add(task)
-    this.#after(task, 'provision', () => this.#pull(task))
+    if (compute === 'codebuild') this.#submit(task)
+    else this.#after(task, 'provision', () => this.#pull(task))
     return task
+  }
+
+  /** It is told of as one that began now; that its container is up nobody tells. */
+  #submit(task: Task): void {
+    task.pullStartedAt = task.createdAt
+    this.#options.clock.after(SUBMITTED_MS, () => {
+      if (!task.stop) this.#emit(task)
+    })
+    if (this.#building.size < (this.#options.buildsAtOnce ?? Number.POSITIVE_INFINITY)) {
+      this.#build(task)
+      return
+    }
+    this.#queued.add(task)
+    this.#options.clock.after(QUEUED_MS, () => {
+      if (this.#queued.has(task)) this.#stopping(task, 'TIMED_OUT', 'queued for too long')
+    })
+  }
+
+  #build(task: Task): void {
+    this.#queued.delete(task)
+    this.#building.add(task)
+    this.#after(task, 'provision', () => this.#pull(task))
   }
 
   #pull(task: Task): void {
@@ -235,7 +268,7 @@ export class LocalCompute implements Compute, RunnerLog {
       this.#failToStart(task, fails.reason)
       return
     }
-    task.pullStartedAt = this.#options.clock.now()
+    task.pullStartedAt ??= this.#options.clock.now()
     this.#after(task, 'pull', () => (fails ? this.#failToStart(task, fails.reason) : this.#run(task)))
   }
 
@@ -248,7 +281,7 @@ export class LocalCompute implements Compute, RunnerLog {
     const { clock, idleMinutes } = this.#options
     task.pullStoppedAt = clock.now()
     task.startedAt = clock.now()
-    this.#emit(task)
+    if (task.request.shape.compute === 'fargate') this.#emit(task)
     const { fate } = task
     const limits = {
       ticketMs: TICKET_MS,
@@ -324,6 +357,9 @@ export class LocalCompute implements Compute, RunnerLog {
       task.stoppedAt = this.#options.clock.now()
       this.#liveTasks.delete(task)
       this.#emit(task)
+      this.#queued.delete(task)
+      const [next] = this.#queued
+      if (this.#building.delete(task) && next) this.#build(next)
       // Nothing asks for a stopped task again but its token, which ECS forgets in time as well.
       task.runner = null
     })
@@ -385,7 +421,13 @@ export class LocalCompute implements Compute, RunnerLog {
       'build-id': task.providerId,
       'current-phase': running ? 'BUILD' : 'COMPLETED',
       'additional-information': {
-        'build-start-time': buildTime(task.pullStartedAt ?? task.createdAt),
+        'build-start-time': buildTime(task.createdAt),
+        phases: [
+          { 'phase-type': 'SUBMITTED', 'end-time': buildTime(task.createdAt) },
+          ...(task.startedAt === null
+            ? []
+            : [{ 'phase-type': 'PROVISIONING', 'end-time': buildTime(task.startedAt) }]),
+        ],
         environment: {
           'compute-type': shape.computeType,
           type: shape.arch === 'arm64' ? 'ARM_CONTAINER' : 'LINUX_CONTAINER',

@@ -69,6 +69,8 @@ export interface WorldOptions {
   /** Puts something between a function and the doubles, before the latency: faults, for example. */
   readonly wrapPorts?: (ports: Ports, functionName: string) => Ports
   readonly computeFaults?: ComputeFaults
+  /** How many builds the account runs at once; the others queue. */
+  readonly buildsAtOnce?: number
   /** Events of AWS on their way to EventBridge: may be lost, late or doubled. By default each one passes at once. */
   readonly onEvent?: (world: World, event: unknown, pass: (event: unknown) => void) => void
 }
@@ -152,6 +154,7 @@ export class World {
         else pass(event)
       },
       ...(options.computeFaults ? { faults: options.computeFaults } : {}),
+      ...(options.buildsAtOnce ? { buildsAtOnce: options.buildsAtOnce } : {}),
       region: wiring.region,
       ...wiring.names,
       speed,

@@ -21,7 +21,7 @@ import {
 import { perMinute } from '../functions/core/cost.ts'
 import { shapeOf } from '../functions/core/plan.ts'
 import type { Gate } from '../functions/core/types.ts'
-import { at, ON_DEMAND, spec, T0 } from './support/facts.ts'
+import { at, CODEBUILD, ON_DEMAND, spec, T0 } from './support/facts.ts'
 import { densest, Line } from './support/line.ts'
 
 const LIMITS = { runners: 3, perRepository: 2 }
@@ -545,6 +545,14 @@ describe('a reservation', () => {
     expect(
       reservation(spec({ timeoutMinutes: 55, capacity: 'spot-only' }), 'us-east-1', ['on-demand']),
     ).toBeLessThan(onDemand)
+  })
+
+  it('of a build has the time that it may queue, and that of a runner which may stand in a pool the wait there', () => {
+    const builds = spec({ compute: 'codebuild', capacity: null, timeoutMinutes: 55 })
+    const ofBuild = perMinute(shapeOf(builds, CODEBUILD), 'us-east-1').microUsd!
+    expect(reservation(builds, 'us-east-1', [])).toBe(75 * ofBuild)
+    const ofTask = perMinute(shapeOf(spec(), ON_DEMAND), 'us-east-1').microUsd!
+    expect(reservation(spec({ timeoutMinutes: 55 }), 'us-east-1', [], 240)).toBe(Math.ceil(300 * ofTask))
   })
 
   it('of an unknown price is nothing', () => {

@@ -629,6 +629,20 @@ describe('Overview', () => {
     expect(text).toMatch(/class="notice" role="note"><b>\?<\/b> 1 runner ran at a price/)
   })
 
+  it('does not say what Spot saved where nobody knows what it costs', async () => {
+    await store.ran(ago(HOUR), { region: 'eu-west-1', spot: true })
+    const text = tile(await page(), 'Saved by Spot')
+    expect(text).toMatch(/^\?unknown/)
+    expect(text).not.toContain('%')
+  })
+
+  it('names no day that the last month did not have', async () => {
+    await store.ran(Date.UTC(2026, 10, 1, 12))
+    await store.ran(Date.UTC(2026, 11, 1, 12))
+    const text = await page({ now: Date.UTC(2026, 11, 31, 12) })
+    expect(tile(text, 'Spent this month')).toContain('by 30 November')
+  })
+
   it('says when the prices are old', async () => {
     expect(await page()).not.toContain('Prices were last checked')
     const { checkedOn } = priceAge(0)
@@ -780,6 +794,23 @@ describe('a job', () => {
     expect(tile(text, 'Ran')).toContain('1 min')
     expect(tile(text, 'On a GitHub-hosted runner')).toContain('$0.0060')
   })
+
+  it.each([
+    // Published and estimated; of Ireland the price of Spot is not known, that on demand is.
+    ['us-east-1', /^~about (\$\S+) on demand (\$\S+)/],
+    ['eu-west-1', /^\?unknown on demand (\$\S+)/],
+    ['xx-nowhere-1', /^\?unknown on demand \?unknown/],
+  ])(
+    'says what it costs, and would on demand, as surely as that is known: on Spot in %s',
+    async (region, words) => {
+      await store.ran(ago(HOUR), { region, spot: true })
+      const text = tile(await page({}, '/jobs/1-1'), 'Cost of the job').trim()
+      expect(text).toMatch(words)
+      const { costUsd, onDemandUsd } = (await json('/api/jobs')).jobs[0]
+      const amounts = [costUsd, onDemandUsd].filter(usd => usd !== null)
+      expect(words.exec(text)!.slice(1)).toEqual(amounts.map(usd => `$${usd.toFixed(4)}`))
+    },
+  )
 
   it('says why it was refused, and what works', async () => {
     await store.refused(ago(60))

@@ -114,17 +114,27 @@ function retoldByAws(event: any, times: Times): unknown {
   }
   const information = detail['additional-information']
   const variables: { name: string; value: string }[] = information.environment['environment-variables']
-  const { pull, stopped } = timesOf(variables.find(({ name }) => name === RUNNER_VARIABLE)?.value, times)
-  const began = new Date(time(pull)).toLocaleString('en-US', {
+  const { pull, up, stopped } = timesOf(variables.find(({ name }) => name === RUNNER_VARIABLE)?.value, times)
+  const phases = (information.phases as { 'phase-type': string }[]).map(phase => ({
+    ...phase,
+    'end-time': buildTime(phase['phase-type'] === 'PROVISIONING' ? (up ?? pull) : pull),
+  }))
+  return {
+    ...event,
+    time: isoTime(stopped),
+    detail: {
+      ...detail,
+      'additional-information': { ...information, 'build-start-time': buildTime(pull), phases },
+    },
+  }
+}
+
+function buildTime(seconds: number): string {
+  return new Date(time(seconds)).toLocaleString('en-US', {
     dateStyle: 'medium',
     timeStyle: 'medium',
     timeZone: 'UTC',
   })
-  return {
-    ...event,
-    time: isoTime(stopped),
-    detail: { ...detail, 'additional-information': { ...information, 'build-start-time': began } },
-  }
 }
 
 function retold(event: RunnerEvent, times: Times): RunnerEvent {

@@ -156,6 +156,18 @@ describe('notices of a running system', () => {
     expect(digest).toMatch(/Waiting: half under \d+ s, 95 % under \d+ s/)
   })
 
+  it.each([
+    ['us-east-1', / · Spot saved \$0\.0\d+/],
+    // Of Ireland the prices of Spot are not known, those on demand are.
+    ['eu-west-1', /^(?!.*Spot saved)/s],
+  ])('say what Spot saved only where that is known (%s)', async (region, words) => {
+    const s = await stack({ config: { slack: SLACK, region } })
+    s.world.github.queue(job(1, { labels: ['tornade', 'spot'], script: { durationMs: 600_000 } }))
+    await untilQuiet(s)
+    await s.world.clock.run(START + 3 * HOUR)
+    expect(s.world.told[0]).toMatch(words)
+  })
+
   it('say that a spend cap comes near, once', async () => {
     const s = await busy({
       config: {

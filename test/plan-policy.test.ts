@@ -480,7 +480,12 @@ describe('an event of ECS', () => {
 
 describe('an event of CodeBuild', () => {
   const id = 'arn:aws:codebuild:eu-west-1:123456789012:build/tornade:a1b2'
-  const event = (status: string, start = 'Nov 2, 2026 9:00:29 AM', variables: object[] = named) => ({
+  const event = (
+    status: string,
+    start = 'Nov 2, 2026 9:00:29 AM',
+    variables: object[] = named,
+    phases: object[] | undefined = [{ 'phase-type': 'SUBMITTED', 'end-time': start }],
+  ) => ({
     version: '0',
     'detail-type': 'CodeBuild Build State Change',
     source: 'aws.codebuild',
@@ -497,7 +502,7 @@ describe('an event of CodeBuild', () => {
           'environment-variables': variables,
         },
         'build-start-time': start,
-        phases: [],
+        phases,
       },
     },
   })
@@ -513,10 +518,25 @@ describe('an event of CodeBuild', () => {
       runner: 'tornade-41-1-1',
       providerId: id,
       pullStartedAt: START,
-      startedAt: START,
+      startedAt: null,
       stoppingAt: null,
       stoppedAt: null,
       stop: null,
+    })
+  })
+
+  it('tells at its end since when its container ran, if ever it did: it may have queued before', () => {
+    const phases = ['SUBMITTED', 'QUEUED'].map(name => ({
+      'phase-type': name,
+      'end-time': 'Nov 2, 2026 9:03:00 AM',
+    }))
+    const up = { 'phase-type': 'PROVISIONING', 'end-time': 'Nov 2, 2026 9:03:20 AM' }
+    const told = (...all: object[]) => readAwsEvent(event('STOPPED', undefined, undefined, all))
+    expect(told(...phases)).toMatchObject({ pullStartedAt: START, startedAt: null })
+    expect(told(...phases, { 'phase-type': 'PROVISIONING' })).toMatchObject({ startedAt: null })
+    expect(told(...phases, up)).toMatchObject({
+      pullStartedAt: START,
+      startedAt: Date.UTC(2026, 10, 2, 9, 3, 20),
     })
   })
 
@@ -528,7 +548,7 @@ describe('an event of CodeBuild', () => {
     ['2026-11-02T10:00:29+01:00', START],
     ['not a time', null],
   ])('reads %j', (text, time) => {
-    expect(readAwsEvent(event('IN_PROGRESS', text))).toMatchObject({ startedAt: time })
+    expect(readAwsEvent(event('IN_PROGRESS', text))).toMatchObject({ pullStartedAt: time })
   })
 
   it.each(['SUCCEEDED', 'FAILED', 'FAULT', 'STOPPED', 'TIMED_OUT'])('tells that it ended as %s', status => {
@@ -548,7 +568,7 @@ describe('an event of CodeBuild', () => {
     try {
       for (const name of ['UTC', 'Asia/Tokyo', 'America/New_York']) {
         process.env.TZ = name
-        expect(readAwsEvent(event('IN_PROGRESS'))).toMatchObject({ startedAt: START })
+        expect(readAwsEvent(event('IN_PROGRESS'))).toMatchObject({ pullStartedAt: START })
       }
     } finally {
       if (zone === undefined) delete process.env.TZ

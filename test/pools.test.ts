@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { newRunner } from '../functions/core/lifecycle.ts'
-import { type Pool, poolFor, poolState } from '../functions/core/pools.ts'
+import { longestStandby, type Pool, poolFor, poolState, standbyMinutes } from '../functions/core/pools.ts'
 import { minutesLeft, readSchedule, type Schedule } from '../functions/core/schedule.ts'
 import type { Runner } from '../functions/core/types.ts'
 
@@ -128,6 +128,31 @@ describe('a pool', () => {
     expect(poolState([POOL], runners, MONDAY).kept).toEqual(new Set(['a', 'b']))
     const night = { ...POOL, schedule: readSchedule('22:00-23:00') as Schedule }
     expect(poolState([night], runners, MONDAY)).toEqual({ kept: new Set(), missing: [] })
+  })
+
+  it('is reserved for at least as long as its runners may wait, whenever they are started', () => {
+    const windows = [
+      '09:00-19:00',
+      'Fri-Mon 22:30-06:00',
+      '09:00-09:20',
+      'Sat,Sun 00:00-24:00',
+      '01:00-04:00 Europe/Berlin',
+    ]
+    const schedules = [null, ...windows.map(text => readSchedule(text) as Schedule)]
+    const pools = fc.array(
+      fc.constantFrom(...schedules).map(schedule => ({ ...POOL, schedule })),
+      { maxLength: 3 },
+    )
+    fc.assert(
+      fc.property(pools, fc.integer({ min: 0, max: 366 * 24 * 60 }), (all, minutes) => {
+        const now = MONDAY + minutes * 60_000
+        const pool = poolFor(all, POOL.repository, POOL.labels, now)
+        const longest = longestStandby(all, POOL.repository, POOL.labels)
+        expect(longest).toBeGreaterThanOrEqual(pool ? standbyMinutes(pool, now) : 0)
+        expect(longest).toBeLessThanOrEqual(240)
+      }),
+    )
+    expect(longestStandby([POOL], 'acme/other', POOL.labels)).toBe(0)
   })
 
   it('shares no runner with another pool', () => {

@@ -86,6 +86,17 @@ describe('GitHub is asked about a run', () => {
     expect(runsToAsk(jobs, [], {}, at(10 * MINUTE)).map(({ runId }) => runId)).toEqual([18, 17])
   })
 
+  it('with a job that should have moved before all that only wait, however many have done so for longer', () => {
+    const waiting = Array.from({ length: 600 }, (_, index) => {
+      const jobId = 1000 + index
+      const own = { key: `${jobId}-1`, jobId, runId: jobId, createdAt: at(-100 * HOUR) }
+      return job({ key: own.key, request: request(own), gatedAt: at(-100 * HOUR), queuedAt: null })
+    })
+    const [first, ...others] = runsToAsk([...waiting, running], [], {}, at(2 * MINUTE))
+    expect(first?.runId).toBe(running.request.runId)
+    expect(others).toHaveLength(600)
+  })
+
   it('that is listed and new, and again after two minutes', () => {
     expect(isWorthAsking(17, {}, at(0))).toBe(true)
     expect(isWorthAsking(17, { 17: at(0) }, at(MINUTE))).toBe(false)

@@ -8,6 +8,7 @@ import { update } from '../functions/update.ts'
 import type { Fate } from '../local/compute.ts'
 import { SILENT } from '../local/log.ts'
 import type { WorldOptions } from '../local/world.ts'
+import { job as jobItem, request } from './support/facts.ts'
 import {
   busyDay,
   generator,
@@ -230,7 +231,7 @@ describe('money', () => {
     if (answer.outcome === 'started') second = answer.providerId
     await untilQuiet(s)
     const [only] = await runners(s.world)
-    expect(only).toMatchObject({ providerId: first.providerId, startedAt: first.startedAt })
+    expect(only).toMatchObject({ providerId: first.providerId, pullStartedAt: first.pullStartedAt })
     expect(only!.stoppedAt! - START).toBeGreaterThan(10 * MINUTE)
     // It is stopped as soon as it is heard of: one minute, $0.005.
     expect(only!.wasted).toEqual({ [second!]: 5000 })
@@ -572,6 +573,29 @@ describe('the end of a job that is told otherwise after its runner has stopped',
     expect((await jobOf(s.world, '1-1')).cost!.microUsd).toBeLessThan(before)
     expect((await leftovers(s)).filter(left => !left.endsWith('dead letters'))).toEqual([])
     expect(await s.world.ledger.runners.open({})).toEqual([])
+  })
+})
+
+describe('a job that nobody took up', () => {
+  it('is queued again, however many older ones wait behind their gates', async () => {
+    const later = START + 10 * MINUTE
+    const s = await stack({
+      deliver: async (world, delivery) => {
+        const { action, workflow_job: told } = JSON.parse(delivery.body)
+        if (told.id !== 1 || action !== 'queued') await world.accept(delivery)
+      },
+    })
+    for (let id = 1000; id < 3100; id++) s.world.github.queue(job(id, { gate: true }))
+    await s.world.clock.run(later)
+    // Somebody was interrupted when no more was known of it.
+    const { runId, repository, headSha } = job(1)
+    const known = { key: '1-1', jobId: 1, runId, repository, headSha, createdAt: later }
+    s.world.github.queue(job(1))
+    await s.world.ledger.jobs.put(
+      jobItem({ key: '1-1', request: request(known), spec: null, queuedAt: later, version: 1 }),
+    )
+    await s.world.clock.run(later + 20 * MINUTE)
+    expect(jobState(await jobOf(s.world, '1-1'))).toBe('completed')
   })
 })
 

@@ -1,10 +1,13 @@
 /** Warm pools: runners that wait for jobs, kept at size while their window is open. */
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../cli/config-file.ts'
+import { perMinute } from '../functions/core/cost.ts'
 import { jobState } from '../functions/core/lifecycle.ts'
+import { shapeOf } from '../functions/core/plan.ts'
 import type { Pool } from '../functions/core/pools.ts'
 import { readSchedule, type Schedule } from '../functions/core/schedule.ts'
 import type { Ports } from '../functions/ports.ts'
+import { ON_DEMAND, spec } from './support/facts.ts'
 import {
   busyDay,
   generator,
@@ -16,6 +19,7 @@ import {
   leftovers,
   MINUTE,
   noting,
+  proxy,
   runners,
   SECOND,
   START,
@@ -119,6 +123,25 @@ describe('a pool', () => {
     expect(await leftovers(s)).toEqual([])
   })
 
+  it('knows what a runner was started for whose start was interrupted, although its window has closed', async () => {
+    let crashes = 2
+    const wrapPorts = (ports: Ports): Ports => ({
+      ...ports,
+      compute: proxy(ports.compute, {
+        start: async request => {
+          const answer = await ports.compute.start(request)
+          if (/-0-1$/.test(request.runner) && crashes-- > 0)
+            throw new Error('a fault that this test asked for')
+          return answer
+        },
+      }),
+    })
+    const s = await warm({ schedule: readSchedule('09:00-09:05') as Schedule }, { wrapPorts })
+    await untilQuiet(s)
+    expect(crashes).toBeLessThanOrEqual(0)
+    expect(await leftovers(s)).toEqual([])
+  })
+
   it('replaces a runner that ends before its window', async () => {
     let killed = 0
     const s = await warm(
@@ -152,6 +175,19 @@ describe('a pool', () => {
     s.world.clock.after(10 * SECOND, () => void s.world.github.cancelJob(2))
     await s.world.clock.run(START + 15 * MINUTE)
     expect((await runners(s.world)).find(({ name }) => name === 'tornade-2-1-1')!.stoppedAt).not.toBeNull()
+  })
+
+  it('is paid for under a spend cap with all the time that its runners may wait and live', async () => {
+    const runner = { lifeMinutes: 30 }
+    const { microUsd } = perMinute(shapeOf(spec({ arch: 'arm64' }), ON_DEMAND), 'us-east-1')
+    // Enough for two runners of 30 minutes, and not for one that waits for two hours before that.
+    const dailyMicroUsd = Math.ceil(microUsd! * 80)
+    const spend = { dailyMicroUsd, monthlyMicroUsd: null, onCap: 'block' } as const
+    const s = await warm({ size: 1 }, { config: { runner, spend } })
+    await s.world.clock.run(START + 100 * MINUTE)
+    s.world.github.queue(job(2, { labels: [LABEL], script: { durationMs: 29 * MINUTE } }))
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
   })
 
   it.each([1, 2, 3, 4])('comes to a clean end with failing calls and a busy day, seed %i', async seed => {

@@ -13,8 +13,8 @@ import {
   type StartBuildCommandInput,
   StopBuildCommand,
 } from '@aws-sdk/client-codebuild'
-import { RUNNER_VARIABLE } from '../core/aws-events.ts'
-import { CODEBUILD_LEAST_MINUTES } from '../core/sizes.ts'
+import { PROVISIONED, RUNNER_VARIABLE } from '../core/aws-events.ts'
+import { CODEBUILD_LEAST_MINUTES, CODEBUILD_QUEUED_MINUTES } from '../core/sizes.ts'
 import type { RunnerEvent, StartRequest } from '../core/types.ts'
 import type { Compute, StartOutcome } from '../ports.ts'
 import {
@@ -33,8 +33,6 @@ import {
 
 /** Longest `timeoutInMinutes`: 36 hours. */
 const MOST_MINUTES = 2160
-/** A ticket is good for 15 minutes: a build that waits for longer has nothing to start for. */
-const QUEUED_MINUTES = 15
 /** Most builds that one BatchGetBuilds takes. */
 const DESCRIBE_LIMIT = 100
 
@@ -142,7 +140,7 @@ export class CodeBuild implements Compute {
         CODEBUILD_LEAST_MINUTES,
         Math.min(MOST_MINUTES, request.timeoutMinutes),
       ),
-      queuedTimeoutInMinutesOverride: QUEUED_MINUTES,
+      queuedTimeoutInMinutesOverride: CODEBUILD_QUEUED_MINUTES,
       environmentVariablesOverride: runnerVariables(this.#settings, request, role).map(variable => ({
         ...variable,
         type: 'PLAINTEXT',
@@ -212,12 +210,13 @@ function event(build: Build): RunnerEvent | null {
   const status = build.buildStatus ?? 'IN_PROGRESS'
   const stopped = status !== 'IN_PROGRESS'
   const start = build.startTime?.getTime() ?? null
+  const up = build.phases?.find(({ phaseType }) => phaseType === PROVISIONED)?.endTime
   return {
     kind: 'runner',
     runner,
     providerId: build.arn,
     pullStartedAt: start,
-    startedAt: start,
+    startedAt: build.phases ? (up?.getTime() ?? null) : stopped ? start : null,
     stoppingAt: null,
     stoppedAt: stopped ? (build.endTime?.getTime() ?? null) : null,
     stop: stopped ? { code: status, reason: `build ${status.toLowerCase()}` } : null,

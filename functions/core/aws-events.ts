@@ -37,12 +37,16 @@ const build = z.object({
     'build-id': z.string(),
     'additional-information': z.object({
       'build-start-time': text,
+      phases: z.optional(z.array(z.object({ 'phase-type': z.string(), 'end-time': text }))),
       environment: z.object({
         'environment-variables': z.array(z.object({ name: z.string(), value: text })),
       }),
     }),
   }),
 })
+
+/** The phase of a build that ends when its container is up. It began when it was submitted, even if it has to queue first. */
+export const PROVISIONED = 'PROVISIONING'
 
 /** Environment variable of a build that names its runner. */
 export const RUNNER_VARIABLE = 'TORNADE_RUNNER'
@@ -80,12 +84,14 @@ function buildEvent({ detail, time: at }: z.output<typeof build>): RunnerEvent |
   const status = detail['build-status']
   const start = buildTime(information['build-start-time'])
   const stopped = status !== 'IN_PROGRESS'
+  const { phases } = information
+  const up = phases?.find(phase => phase['phase-type'] === PROVISIONED)?.['end-time']
   return {
     kind: 'runner',
     runner,
     providerId: detail['build-id'],
     pullStartedAt: start,
-    startedAt: start,
+    startedAt: phases ? buildTime(up) : stopped ? start : null,
     stoppingAt: null,
     stoppedAt: stopped ? time(at) : null,
     stop: stopped ? { code: status, reason: `build ${status.toLowerCase()}` } : null,

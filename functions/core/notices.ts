@@ -90,7 +90,7 @@ export function digestText(input: DigestInput): string {
     `${money(sums)} for ${count(sums.jobs, 'job')} on ${count(sums.runners, 'runner')}${change(cost, wholeOf(before.sums))}`,
     `This month: ${money(month.sums)}${cap}`,
     `GitHub-hosted runners: ${usd(sums.githubHostedMicroUsd)} for the same jobs${
-      spot && spot.onDemandMicroUsd > wholeOf(spot)
+      spot && basisOf(spot) !== 'unknown' && spot.onDemandMicroUsd > wholeOf(spot)
         ? ` · Spot saved ${usd(spot.onDemandMicroUsd - wholeOf(spot))}`
         : ''
     }${sums.wastedMicroUsd > 0 ? ` · interruptions wasted ${usd(sums.wastedMicroUsd)}` : ''}`,

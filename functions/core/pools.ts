@@ -5,7 +5,7 @@
  * runner has one of its own coming, and that one then takes the place of the taken one.
  */
 import { isAvailable, runnerState } from './lifecycle.ts'
-import { minutesLeft, type Schedule } from './schedule.ts'
+import { lengthOf, minutesLeft, type Schedule } from './schedule.ts'
 import type { Runner } from './types.ts'
 
 export interface Pool {
@@ -28,6 +28,20 @@ const LONGEST_WAIT_MINUTES = 240
 /** Minutes that a runner started now may wait for a job in `pool`. */
 export function standbyMinutes({ schedule }: Pool, now: number): number {
   return Math.min(LONGEST_WAIT_MINUTES, minutesLeft(schedule, now) ?? 0)
+}
+
+/** The most minutes that a runner of this repository with these labels may wait in a pool, whenever it is started. */
+export function longestStandby(
+  pools: readonly Pool[],
+  repository: string,
+  labels: readonly string[],
+): number {
+  const own = pools.filter(pool => same(pool.repository, repository) && sameLabels(pool.labels, labels))
+  return own.reduce(
+    (most, { schedule }) =>
+      Math.max(most, Math.min(LONGEST_WAIT_MINUTES, schedule ? lengthOf(schedule) : LONGEST_WAIT_MINUTES)),
+    0,
+  )
 }
 
 export interface PoolState {

@@ -30,7 +30,16 @@ export const LATELY_MS = 2 * HOUR_MS
 /** The others in turn, so often each. */
 const SELDOM_MS = 15 * MINUTE_MS
 
-/** Runs with jobs that should have moved, the most overdue first. */
+interface Due {
+  readonly at: number
+  /** Something should have been heard of the job; of others it is only asked whether they still wait or run. */
+  readonly isMissed: boolean
+}
+
+/**
+ * Runs with jobs that should have moved, the most overdue first, and then those with others: any number of jobs may wait, and
+ * must not use up what may be asked.
+ */
 export function runsToAsk(
   jobs: readonly Job[],
   runners: readonly Runner[],
@@ -38,36 +47,41 @@ export function runsToAsk(
   now: number,
 ): RunQuestion[] {
   const live = new Map(runners.filter(({ stoppedAt }) => stoppedAt === null).map(one => [one.name, one]))
-  const due = new Map<number, { readonly at: number; readonly question: RunQuestion }>()
+  const due = new Map<number, Due & { readonly question: RunQuestion }>()
   for (const job of jobs) {
     const { runId, repository, installationId } = job.request
-    const at = dueAt(job, job.runner === null ? undefined : live.get(job.runner), asked[runId], now)
-    if (at === null || at > now || at >= (due.get(runId)?.at ?? Number.POSITIVE_INFINITY)) continue
-    due.set(runId, { at, question: { runId, repository, installationId } })
+    const own = dueOf(job, job.runner === null ? undefined : live.get(job.runner), asked[runId], now)
+    if (own === null || own.at > now) continue
+    const known = due.get(runId)
+    if (known && byUrgency(known, own) <= 0) continue
+    due.set(runId, { ...own, question: { runId, repository, installationId } })
   }
-  return [...due.values()].sort((a, b) => a.at - b.at).map(({ question }) => question)
+  return [...due.values()].sort(byUrgency).map(({ question }) => question)
+}
+
+function byUrgency(a: Due, b: Due): number {
+  return Number(b.isMissed) - Number(a.isMissed) || a.at - b.at
 }
 
 /** When to ask about a job; null where whatever is to come will be told by something else. */
-function dueAt(
-  job: Job,
-  runner: Runner | undefined,
-  askedAt: number | undefined,
-  now: number,
-): number | null {
-  const after = (fact: number, first: number, again: number) =>
-    askedAt === undefined || askedAt < fact ? fact + first : askedAt + again
+function dueOf(job: Job, runner: Runner | undefined, askedAt: number | undefined, now: number): Due | null {
+  const after = (fact: number, first: number, again: number, isMissed = false) => ({
+    at: askedAt === undefined || askedAt < fact ? fact + first : askedAt + again,
+    isMissed,
+  })
   if (isFinal(job)) return null
   if (job.started) {
     const lost = !runner || isOverAge(runner, now) || runner.job?.completedAt != null
-    return lost ? after(job.started.at, SOON_MS, AGAIN_MS) : after(job.started.at, RUNNING_MS, RUNNING_MS)
+    return lost
+      ? after(job.started.at, SOON_MS, AGAIN_MS, true)
+      : after(job.started.at, RUNNING_MS, RUNNING_MS)
   }
   if (job.queuedAt === null) return after(job.gatedAt ?? job.request.createdAt, GATE_MS, GATE_MS)
   if (job.deferred) return after(job.deferred.since, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
   // Its launch waits for GitHub.
   if (!job.claim) return after(job.queuedAt, NOW_AND_THEN_MS, NOW_AND_THEN_MS)
   const isIdle = runner?.startedAt != null && runner.registration !== null && runner.job === null
-  return isIdle ? after(runner.startedAt!, SOON_MS, AGAIN_MS) : null
+  return isIdle ? after(runner.startedAt!, SOON_MS, AGAIN_MS, true) : null
 }
 
 /** Repositories whose open runs to list, the one listed longest ago first. */

@@ -49,6 +49,11 @@ export function minutesLeft(schedule: Schedule | null, now: number): number | nu
   return overnight && days.includes(yesterday) && minute < to ? to - minute : null
 }
 
+/** Minutes from the beginning of the window until its end. */
+export function lengthOf({ from, to }: Schedule): number {
+  return (to <= from ? to + DAY_MINUTES : to) - from
+}
+
 /** A moment of some days. */
 export interface DailyTime {
   /** 0 is Sunday. */

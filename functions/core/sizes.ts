@@ -68,6 +68,11 @@ export const CODEBUILD_TYPES: Readonly<Record<Arch, readonly CodeBuildType[]>> =
 
 /** Shortest `timeoutInMinutes` that StartBuild takes. Source: AWS CodeBuild API reference, StartBuild (5 to 2160). */
 export const CODEBUILD_LEAST_MINUTES = 5
+/**
+ * How long a build may queue for its turn in the account. A ticket is good for 15 minutes: one that waits for longer has
+ * nothing to start for. Nobody tells when its turn has come: CodeBuild says of a build that it began when it was submitted.
+ */
+export const CODEBUILD_QUEUED_MINUTES = 15
 
 /** GiB steps of memory that Fargate has for this cpu, smallest first; null when Fargate has no such cpu. */
 export function fargateMemory(cpu: number): readonly number[] | null {

@@ -1,4 +1,5 @@
 /** Why a task or build stopped, in the provider's words, and what that means. */
+import { CODEBUILD_QUEUED_MINUTES } from './sizes.ts'
 import type { Runner, StopReason } from './types.ts'
 
 /** A task that has stopped did so for some reason; one on its way out may not say it yet. */
@@ -34,8 +35,14 @@ export function isShortage({ code, reason }: StopReason): boolean {
 }
 
 /** The runner never had a job, because there was no capacity for it, or none any more. */
-export function lostForCapacity({ job, stop }: Pick<Runner, 'job' | 'stop'>): boolean {
-  return job === null && stop !== null && (isShortage(stop) || isReclaim(stop))
+export function lostForCapacity(runner: Pick<Runner, 'job' | 'stop' | 'startedAt'>): boolean {
+  const { job, stop } = runner
+  return job === null && stop !== null && (isShortage(stop) || isReclaim(stop) || queuedTooLong(runner))
+}
+
+/** A build whose turn never came. */
+function queuedTooLong({ stop, startedAt }: Pick<Runner, 'stop' | 'startedAt'>): boolean {
+  return stop?.code === 'TIMED_OUT' && startedAt === null
 }
 
 /** AWS ended it, or never got it to run: nobody who used it had a part in that. */
@@ -67,6 +74,13 @@ export function isInVain({ job, stop, stoppingAt, stoppedAt }: Runner): boolean 
   // Where its conclusion was not kept, the time decides.
   const { completedAt: at, conclusion = 'failure' } = job
   return wasCutOff({ at, conclusion }, stoppingAt ?? stoppedAt)
+}
+
+/** Why a runner came to nothing. */
+export function lossWords(runner: Pick<Runner, 'stop' | 'startedAt'>): string {
+  return queuedTooLong(runner)
+    ? `The account ran as many builds as it may for ${CODEBUILD_QUEUED_MINUTES} minutes. Have "Concurrently running builds" raised in Service Quotas (CodeBuild).`
+    : stopWords(runner.stop!)
 }
 
 /** In the provider's own words. */

@@ -1,7 +1,8 @@
 /** What the sweep should do about what it sees. Pure: the same ledger and time give the same steps. */
 import { HEADS_PER_REPOSITORY, isAnyoneWaiting, lineAt, lineOf, readyHeads } from './admission.ts'
 import { isFinal, needsRunner, readySince, runnerState } from './lifecycle.ts'
-import type { Gate, Holder, Job, Rerun, Runner } from './types.ts'
+import { CODEBUILD_QUEUED_MINUTES } from './sizes.ts'
+import type { Gate, Holder, Job, Rerun, Runner, RunnerLaunch } from './types.ts'
 
 export type SweepAction =
   /** Its claim was interrupted. */
@@ -155,13 +156,20 @@ export function isOverIdle(
 ): boolean {
   if (launch === null) return false
   // Its start may not have been told.
-  const since = startedAt ?? launch.at + STUCK_MS
+  const since = startedAt ?? launch.at + Math.max(STUCK_MS, queueMs(launch))
   return now - since > (launch.idleMinutes ?? idleMinutes) * MINUTE_MS + MARGIN_MS
 }
 
 /** It should have gone by itself. If it did, nobody heard of it. */
-export function isOverAge({ launch }: Runner, now: number): boolean {
-  return launch !== null && now - launch.at > launch.timeoutMinutes * MINUTE_MS + MARGIN_MS
+export function isOverAge({ startedAt, launch, job }: Runner, now: number): boolean {
+  if (launch === null) return false
+  const queued = Math.min((startedAt ?? job?.startedAt ?? now) - launch.at, queueMs(launch))
+  return now - launch.at - queued > launch.timeoutMinutes * MINUTE_MS + MARGIN_MS
+}
+
+/** A build may wait for its turn so long, which is no part of its life. */
+function queueMs({ shape }: RunnerLaunch): number {
+  return shape.compute === 'codebuild' ? CODEBUILD_QUEUED_MINUTES * MINUTE_MS : 0
 }
 
 /** Nobody has done anything about this place for so long that nobody will. */

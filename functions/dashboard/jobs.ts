@@ -31,7 +31,6 @@ import {
   table,
   tiles,
   time,
-  withBasis,
   workflowLink,
 } from './parts.ts'
 import { JOB_STATES, type Order } from './query.ts'
@@ -234,7 +233,7 @@ export function jobPage(shell: Shell, { job, runner, now }: JobDetail, options: 
           name: 'Cost of the job',
           figure: cost ? amount(cost.microUsd, cost.basis) : '–',
           more: cost
-            ? html`on demand ${withBasis(hosted(cost.onDemandMicroUsd), cost.basis === 'unknown' ? 'unknown' : 'published', false)}`
+            ? html`on demand ${amount(cost.onDemandMicroUsd, cost.onDemandBasis ?? cost.basis)}`
             : job.started && !isFinal(job)
               ? 'known once its runner has stopped'
               : 'nothing',

@@ -88,7 +88,7 @@ const LONGEST_BREAK_DAYS = 7
 function spending({ now, month, before }: Overview, { spend }: DashboardOptions): Html {
   const { sums } = month
   const whole = wholeOf(sums)
-  const today = new Date(now).getUTCDate()
+  const today = Math.min(new Date(now).getUTCDate(), before.days.length)
   const sameDays = wholeOf(sumOf(before.days.slice(0, today).map(day => day.sums)))
   const beforeName = monthName(new Date(before.period.from).toISOString())
   const lastName = beforeName.split(' ')[0]!
@@ -101,13 +101,17 @@ function spending({ now, month, before }: Overview, { spend }: DashboardOptions)
         ? `${dollars(wholeOf(before.sums))} in ${lastName}, from ${dayName(before.days[began]!.day)} on`
         : html`${change}${dollars(sameDays)} by ${today} ${lastName}<br>${dollars(wholeOf(before.sums))} in all of ${lastName}`
   const spot = spotSaving(month.days)
+  const basis = basisOf(spot.sums)
   const saved: Tile = {
     name: 'Saved by Spot',
-    figure: withBasis(dollars(spot.saved), basisOf(spot.sums), spot.saved === 0),
+    // Less is saved than where an unknown price counts as nothing, and nobody knows how much.
+    figure: withBasis(dollars(spot.saved), basis, basis === 'unknown'),
     more:
-      spot.sums.runners === 0
-        ? 'nothing ran on Spot'
-        : `${percent(spot.saved, spot.sums.onDemandMicroUsd)} off ${dollars(spot.sums.onDemandMicroUsd)} on demand`,
+      basis === 'unknown'
+        ? 'nobody has written down all its prices'
+        : spot.sums.runners === 0
+          ? 'nothing ran on Spot'
+          : `${percent(spot.saved, spot.sums.onDemandMicroUsd)} off ${dollars(spot.sums.onDemandMicroUsd)} on demand`,
   }
   return tiles([
     {

@@ -537,12 +537,20 @@ describe('what AWS tells of runners', () => {
     async status => {
       const { codebuild } = stack.wire
       const { providerId } = await started(build)
-      for (const step of [() => codebuild.started(providerId), () => codebuild.ended(providerId, status)]) {
+      const steps = [
+        () => codebuild.started(providerId),
+        () => codebuild.provisioned(providerId),
+        () => codebuild.ended(providerId, status),
+      ]
+      const up: boolean[] = []
+      for (const step of steps) {
         now += MINUTE
         const event = readAwsEvent(step())
         expect(event).not.toBeNull()
         expect(await stack.compute.describe([providerId])).toEqual(new Map([[providerId, event]]))
+        up.push(event!.startedAt !== null)
       }
+      expect(up).toEqual([false, true, true])
     },
   )
 

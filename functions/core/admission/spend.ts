@@ -5,6 +5,7 @@
  */
 import { costOfDoubles, perMinute } from '../cost.ts'
 import { capacities, shapeOf } from '../plan.ts'
+import { CODEBUILD_QUEUED_MINUTES } from '../sizes.ts'
 import type { Fallback, Gate, Holder, Runner, Spec } from '../types.ts'
 
 export interface SpendLimits {
@@ -36,10 +37,17 @@ const GRACE_MINUTES = 5
 /** Of each kind of period; a stop can be told late, and clocks differ. */
 const PERIODS_KEPT = 2
 
-/** The most that a runner for `spec` can cost: its dearest capacity for its longest life. An unknown price is 0. */
-export function reservation(spec: Spec, region: string, fallback: readonly Fallback[]): number {
-  const prices = capacities(spec, fallback).map(kind => perMinute(shapeOf(spec, kind), region).microUsd ?? 0)
-  return Math.ceil(Math.max(...prices) * (spec.timeoutMinutes + GRACE_MINUTES))
+/**
+ * The most that a runner for `spec` can cost: its dearest capacity for its longest life. An unknown price is 0.
+ * @param standby minutes that it may wait in a pool besides
+ */
+export function reservation(spec: Spec, region: string, fallback: readonly Fallback[], standby = 0): number {
+  const minutes = spec.timeoutMinutes + standby + GRACE_MINUTES
+  const costs = capacities(spec, fallback).map(kind => {
+    const queued = kind.compute === 'codebuild' ? CODEBUILD_QUEUED_MINUTES : 0
+    return (perMinute(shapeOf(spec, kind), region).microUsd ?? 0) * (minutes + queued)
+  })
+  return Math.ceil(Math.max(...costs))
 }
 
 /** The caps that hold at `now`. */

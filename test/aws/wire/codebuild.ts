@@ -16,6 +16,8 @@ export interface WireBuild {
   readonly id: string
   readonly input: StartBuildInput
   readonly startTime: number
+  /** When its container was up; null while it queues or is being provisioned. */
+  upTime: number | null
   endTime: number | null
   status: string
 }
@@ -115,6 +117,12 @@ export class WireCodeBuild {
     return this.#emit(arn)
   }
 
+  /** Its turn has come and its container is up, which no event tells. @returns what one would say now */
+  provisioned(arn: string): EventBridgeEvent {
+    this.#get(arn).upTime ??= Math.floor(this.#context.now() / 1000) * 1000
+    return this.event(arn)
+  }
+
   ended(
     arn: string,
     status: 'SUCCEEDED' | 'FAILED' | 'FAULT' | 'STOPPED' | 'TIMED_OUT' = 'SUCCEEDED',
@@ -137,6 +145,7 @@ export class WireCodeBuild {
       'additional-information': {
         'build-start-time': buildTime(build.startTime),
         initiator: 'tornade/launch',
+        phases: phasesOf(build).map(([phase, end]) => ({ 'phase-type': phase, 'end-time': buildTime(end) })),
         environment: {
           image: input.imageOverride,
           'compute-type': input.computeTypeOverride,
@@ -165,6 +174,7 @@ export class WireCodeBuild {
       input,
       // CodeBuild's times have whole seconds where events tell them.
       startTime: Math.floor(this.#context.now() / 1000) * 1000,
+      upTime: null,
       endTime: null,
       status: 'IN_PROGRESS',
     }
@@ -182,6 +192,7 @@ export class WireCodeBuild {
       buildComplete: build.endTime !== null,
       startTime: seconds(build.startTime),
       endTime: seconds(build.endTime),
+      phases: phasesOf(build).map(([phaseType, end]) => ({ phaseType, endTime: seconds(end) })),
       currentPhase: build.endTime === null ? 'SUBMITTED' : 'COMPLETED',
       serviceRole: input.serviceRoleOverride,
       environment: defined({
@@ -204,6 +215,14 @@ export class WireCodeBuild {
   #find(id: string): WireBuild | undefined {
     return [...this.builds.values()].find(build => build.id === id)
   }
+}
+
+/** Those of its phases that have ended, and when. */
+function phasesOf({ startTime, upTime }: WireBuild): [phase: string, end: number][] {
+  return [
+    ['SUBMITTED', startTime],
+    ...(upTime === null ? [] : [['PROVISIONING', upTime] as [string, number]]),
+  ]
 }
 
 /** As CodeBuild writes times in events: "Sep 1, 2017 4:12:29 PM", in UTC. */
