@@ -112,7 +112,8 @@ export async function goTheWay(
   const { ecs, codebuild } = cloud.wire
   const isTask = (arn: string) => ecs.tasks.has(arn)
   for (const arn of started)
-    cloud.queues.events.push(JSON.stringify(isTask(arn) ? ecs.run(arn) : codebuild.started(arn)))
+    for (const event of isTask(arn) ? [ecs.run(arn)] : [codebuild.started(arn), codebuild.provisioned(arn)])
+      cloud.queues.events.push(JSON.stringify(event))
   await consume('events', 'lifecycle')
 
   const runners = new Map([...cloud.github.runners.values()].map(({ id, name }) => [name, { id, name }]))

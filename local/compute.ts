@@ -239,7 +239,7 @@ export class LocalCompute implements Compute, RunnerLog {
     return task
   }
 
-  /** It is told of as one that began now; that its container is up nobody tells. */
+  /** It is told of as one that began now, whenever its turn comes. */
   #submit(task: Task): void {
     task.pullStartedAt = task.createdAt
     this.#options.clock.after(SUBMITTED_MS, () => {
@@ -281,7 +281,7 @@ export class LocalCompute implements Compute, RunnerLog {
     const { clock, idleMinutes } = this.#options
     task.pullStoppedAt = clock.now()
     task.startedAt = clock.now()
-    if (task.request.shape.compute === 'fargate') this.#emit(task)
+    this.#emit(task, task.request.shape.compute === 'codebuild')
     const { fate } = task
     const limits = {
       ticketMs: TICKET_MS,
@@ -373,9 +373,10 @@ export class LocalCompute implements Compute, RunnerLog {
     this.#options.clock.after(usual / this.#options.speed, work)
   }
 
-  #emit(task: Task): void {
+  /** @param isUp its container came up just now: that is an event of another kind where a build's did */
+  #emit(task: Task, isUp = false): void {
     task.version++
-    this.#options.emit(this.#eventOf(task))
+    this.#options.emit(isUp ? this.#phaseEvent(task) : this.#eventOf(task))
   }
 
   #eventOf(task: Task): unknown {
@@ -413,30 +414,47 @@ export class LocalCompute implements Compute, RunnerLog {
   }
 
   #buildEvent(task: Task): unknown {
-    const { shape, runner } = task.request
     const running = task.stoppedAt === null
     return this.#envelope(task, 'aws.codebuild', 'CodeBuild Build State Change', {
       'build-status': running ? 'IN_PROGRESS' : task.stop!.code,
+      'current-phase': running ? 'BUILD' : 'COMPLETED',
+      ...this.#buildDetail(task),
+    })
+  }
+
+  #phaseEvent(task: Task): unknown {
+    return this.#envelope(task, 'aws.codebuild', 'CodeBuild Build Phase Change', {
+      'completed-phase': 'PROVISIONING',
+      'completed-phase-status': 'SUCCEEDED',
+      ...this.#buildDetail(task),
+    })
+  }
+
+  #buildDetail(task: Task) {
+    const { shape, docker, runner } = task.request
+    const phase = (type: string, end: number) => ({
+      'phase-type': type,
+      'phase-status': 'SUCCEEDED',
+      'end-time': buildTime(end),
+    })
+    return {
       'project-name': this.#options.buildProject,
       'build-id': task.providerId,
-      'current-phase': running ? 'BUILD' : 'COMPLETED',
       'additional-information': {
         'build-start-time': buildTime(task.createdAt),
         phases: [
-          { 'phase-type': 'SUBMITTED', 'end-time': buildTime(task.createdAt) },
-          ...(task.startedAt === null
-            ? []
-            : [{ 'phase-type': 'PROVISIONING', 'end-time': buildTime(task.startedAt) }]),
+          phase('SUBMITTED', task.createdAt),
+          ...(task.startedAt === null ? [] : [phase('PROVISIONING', task.startedAt)]),
         ],
         environment: {
           'compute-type': shape.computeType,
           type: shape.arch === 'arm64' ? 'ARM_CONTAINER' : 'LINUX_CONTAINER',
-          'privileged-mode': task.request.docker,
+          'privileged-mode': docker,
           'environment-variables': [{ name: RUNNER_VARIABLE, type: 'PLAINTEXT', value: runner }],
         },
       },
       version: '1',
-    })
+    }
   }
 
   #envelope(task: Task, source: string, type: string, detail: unknown): unknown {

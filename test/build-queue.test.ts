@@ -17,6 +17,19 @@ describe('a build that queues', () => {
     expect(await leftovers(s)).toEqual([])
   })
 
+  it('is known to be up when its turn has come, and not before', async () => {
+    const s = await stack({ buildsAtOnce: 1 })
+    for (const id of [1, 2])
+      s.world.github.queue(job(id, { labels: LABELS, script: { durationMs: 12 * MINUTE } }))
+    await s.world.clock.run(s.world.clock.now() + 2 * MINUTE)
+    const up = async () => (await runners(s.world)).map(({ startedAt }) => startedAt !== null)
+    expect(await up()).toEqual([true, false])
+    await s.world.clock.run(s.world.clock.now() + 12 * MINUTE)
+    expect(await up()).toEqual([true, true])
+    await untilQuiet(s)
+    expect(await leftovers(s)).toEqual([])
+  })
+
   it('keeps it, although the life of its runner is shorter than the queue', async () => {
     const s = await stack({ buildsAtOnce: 1 })
     s.world.github.queue(job(1, { labels: LABELS, script: { durationMs: 12 * MINUTE } }))

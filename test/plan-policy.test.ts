@@ -530,14 +530,45 @@ describe('an event of CodeBuild', () => {
       'phase-type': name,
       'end-time': 'Nov 2, 2026 9:03:00 AM',
     }))
-    const up = { 'phase-type': 'PROVISIONING', 'end-time': 'Nov 2, 2026 9:03:20 AM' }
+    const up = {
+      'phase-type': 'PROVISIONING',
+      'phase-status': 'SUCCEEDED',
+      'end-time': 'Nov 2, 2026 9:03:20 AM',
+    }
     const told = (...all: object[]) => readAwsEvent(event('STOPPED', undefined, undefined, all))
     expect(told(...phases)).toMatchObject({ pullStartedAt: START, startedAt: null })
     expect(told(...phases, { 'phase-type': 'PROVISIONING' })).toMatchObject({ startedAt: null })
+    expect(told(...phases, { ...up, 'phase-status': 'FAILED' })).toMatchObject({ startedAt: null })
     expect(told(...phases, up)).toMatchObject({
       pullStartedAt: START,
       startedAt: Date.UTC(2026, 10, 2, 9, 3, 20),
     })
+  })
+
+  it('tells that its container is up, once it is', () => {
+    const phases = ['SUBMITTED', 'QUEUED', 'PROVISIONING'].map(name => ({
+      'phase-type': name,
+      'phase-status': 'SUCCEEDED',
+      'end-time': 'Nov 2, 2026 9:03:20 AM',
+    }))
+    const { 'build-status': _, ...detail } = event('IN_PROGRESS', undefined, undefined, phases).detail
+    const change = {
+      source: 'aws.codebuild',
+      'detail-type': 'CodeBuild Build Phase Change',
+      time: '2026-11-02T09:03:21Z',
+      detail: { ...detail, 'completed-phase': 'PROVISIONING', 'completed-phase-status': 'SUCCEEDED' },
+    }
+    expect(readAwsEvent(change)).toEqual({
+      kind: 'runner',
+      runner: 'tornade-41-1-1',
+      providerId: id,
+      pullStartedAt: START,
+      startedAt: Date.UTC(2026, 10, 2, 9, 3, 20),
+      stoppingAt: null,
+      stoppedAt: null,
+      stop: null,
+    })
+    expect(readAwsEvent({ ...change, 'detail-type': 'CodeBuild Build State Change' })).toBeNull()
   })
 
   it.each([
@@ -599,6 +630,7 @@ describe('anything else', () => {
     const kinds = fc.constantFrom(
       ['aws.ecs', 'ECS Task State Change'],
       ['aws.codebuild', 'CodeBuild Build State Change'],
+      ['aws.codebuild', 'CodeBuild Build Phase Change'],
     )
     fc.assert(
       fc.property(kinds, fc.string(), detail, ([source, type], time, value) => {

@@ -181,11 +181,22 @@ describe('the rules', () => {
     detail: { 'project-name': project, 'build-status': status },
   })
 
+  const phase = (completed: string, status = 'SUCCEEDED') => ({
+    source: 'aws.codebuild',
+    'detail-type': 'CodeBuild Build Phase Change',
+    detail: {
+      'project-name': 'tornade-dev',
+      'completed-phase': completed,
+      'completed-phase-status': status,
+    },
+  })
+
   it.each([
     ['a task that runs', task({ desiredStatus: 'RUNNING', lastStatus: 'RUNNING' })],
     ['the warning before Spot takes a task', task({ desiredStatus: 'STOPPED', lastStatus: 'RUNNING' })],
     ['a task that has stopped', task({ desiredStatus: 'STOPPED', lastStatus: 'STOPPED' })],
     ['a build that starts', build('tornade-dev', 'IN_PROGRESS')],
+    ['a build whose container is up', phase('PROVISIONING')],
     ['a build that timed out', build('tornade-dev', 'TIMED_OUT')],
   ])('put %s on the events queue', async (_, event) => {
     expect(await destinations(event)).toEqual(['events'])
@@ -198,6 +209,8 @@ describe('the rules', () => {
       task({ clusterArn: 'arn:aws:ecs:eu-west-1:123456789012:cluster/web', lastStatus: 'STOPPED' }),
     ],
     ['a task of another stage', task({ lastStatus: 'STOPPED' }, 'dev-2')],
+    ['the other phases of a build', phase('SUBMITTED')],
+    ['a container that did not come up', phase('PROVISIONING', 'FAILED')],
     ['a build of another project', build('tornade-dev-2')],
     ['another kind of event', { ...task({ lastStatus: 'STOPPED' }), 'detail-type': 'ECS Service Action' }],
     ['another source', { ...task({ lastStatus: 'STOPPED' }), source: 'custom' }],
@@ -213,6 +226,7 @@ describe('the rules', () => {
     })
     expect(rules.map(({ pattern }) => pattern)).toMatchObject([
       { detail: { clusterArn: [names.clusterArn] } },
+      { detail: { 'project-name': [names.buildProject] } },
       { detail: { 'project-name': [names.buildProject] } },
     ])
   })
@@ -256,6 +270,7 @@ describe('a forgotten setting', () => {
     expect(await faults({ 'infra/events.yml': without })).toEqual([
       `infra/events.yml: Resources.TaskStateChanges.Properties.Targets[0]: ${missing}`,
       `infra/events.yml: Resources.BuildStateChanges.Properties.Targets[0]: ${missing}`,
+      `infra/events.yml: Resources.BuildsUp.Properties.Targets[0]: ${missing}`,
     ])
     expect(
       await faults({

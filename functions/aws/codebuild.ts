@@ -13,7 +13,7 @@ import {
   type StartBuildCommandInput,
   StopBuildCommand,
 } from '@aws-sdk/client-codebuild'
-import { PROVISIONED, RUNNER_VARIABLE } from '../core/aws-events.ts'
+import { cameUp, RUNNER_VARIABLE } from '../core/aws-events.ts'
 import { CODEBUILD_LEAST_MINUTES, CODEBUILD_QUEUED_MINUTES } from '../core/sizes.ts'
 import type { RunnerEvent, StartRequest } from '../core/types.ts'
 import type { Compute, StartOutcome } from '../ports.ts'
@@ -210,7 +210,7 @@ function event(build: Build): RunnerEvent | null {
   const status = build.buildStatus ?? 'IN_PROGRESS'
   const stopped = status !== 'IN_PROGRESS'
   const start = build.startTime?.getTime() ?? null
-  const up = build.phases?.find(({ phaseType }) => phaseType === PROVISIONED)?.endTime
+  const up = build.phases?.find(({ phaseType, phaseStatus }) => cameUp(phaseType, phaseStatus))?.endTime
   return {
     kind: 'runner',
     runner,

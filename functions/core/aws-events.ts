@@ -1,7 +1,8 @@
 /**
  * Events of AWS, read into facts about one runner.
  * ECS Task State Change: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
- * CodeBuild Build State Change: https://docs.aws.amazon.com/codebuild/latest/userguide/sample-build-notifications-ref.html
+ * CodeBuild Build State Change, and Build Phase Change of the phase that ends when the container is up:
+ * https://docs.aws.amazon.com/codebuild/latest/userguide/sample-build-notifications-ref.html
  */
 import * as z from 'zod/mini'
 import { stopReason } from './stops.ts'
@@ -28,25 +29,35 @@ const task = z.object({
   }),
 })
 
-const build = z.object({
-  source: z.literal('aws.codebuild'),
-  'detail-type': z.literal('CodeBuild Build State Change'),
-  time: z.string(),
-  detail: z.object({
-    'build-status': z.string(),
-    'build-id': z.string(),
-    'additional-information': z.object({
-      'build-start-time': text,
-      phases: z.optional(z.array(z.object({ 'phase-type': z.string(), 'end-time': text }))),
-      environment: z.object({
-        'environment-variables': z.array(z.object({ name: z.string(), value: text })),
-      }),
+const buildDetail = z.object({
+  'build-id': z.string(),
+  'additional-information': z.object({
+    'build-start-time': text,
+    phases: z.optional(
+      z.array(z.object({ 'phase-type': z.string(), 'phase-status': text, 'end-time': text })),
+    ),
+    environment: z.object({
+      'environment-variables': z.array(z.object({ name: z.string(), value: text })),
     }),
   }),
 })
+const buildState = z.object({
+  source: z.literal('aws.codebuild'),
+  'detail-type': z.literal('CodeBuild Build State Change'),
+  time: z.string(),
+  detail: z.extend(buildDetail, { 'build-status': z.string() }),
+})
+const buildPhase = z.object({
+  source: z.literal('aws.codebuild'),
+  'detail-type': z.literal('CodeBuild Build Phase Change'),
+  time: z.string(),
+  detail: buildDetail,
+})
 
-/** The phase of a build that ends when its container is up. It began when it was submitted, even if it has to queue first. */
-export const PROVISIONED = 'PROVISIONING'
+/** Whether a container came up with the end of this phase. The build began when it was submitted, even if it had to queue. */
+export function cameUp(phase: string | undefined, status: string | null | undefined): boolean {
+  return phase === 'PROVISIONING' && status === 'SUCCEEDED'
+}
 
 /** Environment variable of a build that names its runner. */
 export const RUNNER_VARIABLE = 'TORNADE_RUNNER'
@@ -55,8 +66,10 @@ export const RUNNER_VARIABLE = 'TORNADE_RUNNER'
 export function readAwsEvent(event: unknown): RunnerEvent | null {
   const ecs = task.safeParse(event)
   if (ecs.success) return taskEvent(ecs.data)
-  const codebuild = build.safeParse(event)
-  return codebuild.success ? buildEvent(codebuild.data) : null
+  const state = buildState.safeParse(event)
+  if (state.success) return buildEvent(state.data.detail, state.data.detail['build-status'], state.data.time)
+  const phase = buildPhase.safeParse(event)
+  return phase.success ? buildEvent(phase.data.detail, 'IN_PROGRESS', phase.data.time) : null
 }
 
 function taskEvent({ detail, time: at }: z.output<typeof task>): RunnerEvent {
@@ -75,17 +88,16 @@ function taskEvent({ detail, time: at }: z.output<typeof task>): RunnerEvent {
   }
 }
 
-function buildEvent({ detail, time: at }: z.output<typeof build>): RunnerEvent | null {
+function buildEvent(detail: z.output<typeof buildDetail>, status: string, at: string): RunnerEvent | null {
   const information = detail['additional-information']
   const runner = information.environment['environment-variables'].find(
     ({ name }) => name === RUNNER_VARIABLE,
   )?.value
   if (!runner) return null
-  const status = detail['build-status']
   const start = buildTime(information['build-start-time'])
   const stopped = status !== 'IN_PROGRESS'
   const { phases } = information
-  const up = phases?.find(phase => phase['phase-type'] === PROVISIONED)?.['end-time']
+  const up = phases?.find(phase => cameUp(phase['phase-type'], phase['phase-status']))?.['end-time']
   return {
     kind: 'runner',
     runner,

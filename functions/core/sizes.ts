@@ -70,7 +70,7 @@ export const CODEBUILD_TYPES: Readonly<Record<Arch, readonly CodeBuildType[]>> =
 export const CODEBUILD_LEAST_MINUTES = 5
 /**
  * How long a build may queue for its turn in the account. A ticket is good for 15 minutes: one that waits for longer has
- * nothing to start for. Nobody tells when its turn has come: CodeBuild says of a build that it began when it was submitted.
+ * nothing to start for. CodeBuild says of a build that it began when it was submitted, whenever its turn came.
  */
 export const CODEBUILD_QUEUED_MINUTES = 15
 

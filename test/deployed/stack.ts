@@ -681,7 +681,10 @@ export class Deployment {
   async runnerTakes(runner: string, job: ServerJob, labels: readonly string[]): Promise<ServerRunner> {
     const { arn, key } = this.started(runner)!
     if (this.wire.ecs.tasks.has(arn)) this.wire.ecs.run(arn)
-    else this.wire.codebuild.started(arn)
+    else {
+      this.wire.codebuild.started(arn)
+      this.wire.codebuild.provisioned(arn)
+    }
     const jit = await this.takeTicket(key)
     const registered = [...this.github.runners.values()].find(one => one.encodedJitConfig === jit)
     if (!registered) throw new Error(`${runner} has no ticket`)

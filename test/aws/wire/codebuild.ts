@@ -117,10 +117,18 @@ export class WireCodeBuild {
     return this.#emit(arn)
   }
 
-  /** Its turn has come and its container is up, which no event tells. @returns what one would say now */
+  /** Its turn has come and its container is up. */
   provisioned(arn: string): EventBridgeEvent {
-    this.#get(arn).upTime ??= Math.floor(this.#context.now() / 1000) * 1000
-    return this.event(arn)
+    const build = this.#get(arn)
+    build.upTime ??= Math.floor(this.#context.now() / 1000) * 1000
+    const event = envelope(this.#context, 'aws.codebuild', 'CodeBuild Build Phase Change', arn, {
+      'completed-phase': 'PROVISIONING',
+      'completed-phase-status': 'SUCCEEDED',
+      'completed-phase-end': buildTime(build.upTime),
+      ...this.#detail(build),
+    })
+    this.#context.emit(event)
+    return event
   }
 
   ended(
@@ -136,16 +144,26 @@ export class WireCodeBuild {
   event(arn: string): EventBridgeEvent {
     const build = this.#get(arn)
     const running = build.status === 'IN_PROGRESS'
-    const { input } = build
     return envelope(this.#context, 'aws.codebuild', 'CodeBuild Build State Change', arn, {
       'build-status': build.status,
-      'project-name': this.project,
-      'build-id': arn,
       'current-phase': running ? 'SUBMITTED' : 'COMPLETED',
+      ...this.#detail(build),
+    })
+  }
+
+  #detail(build: WireBuild) {
+    const { input } = build
+    return {
+      'project-name': this.project,
+      'build-id': build.arn,
       'additional-information': {
         'build-start-time': buildTime(build.startTime),
         initiator: 'tornade/launch',
-        phases: phasesOf(build).map(([phase, end]) => ({ 'phase-type': phase, 'end-time': buildTime(end) })),
+        phases: phasesOf(build).map(([phase, end]) => ({
+          'phase-type': phase,
+          'phase-status': 'SUCCEEDED',
+          'end-time': buildTime(end),
+        })),
         environment: {
           image: input.imageOverride,
           'compute-type': input.computeTypeOverride,
@@ -155,7 +173,7 @@ export class WireCodeBuild {
         },
       },
       version: '1',
-    })
+    }
   }
 
   #emit(arn: string): EventBridgeEvent {
@@ -192,7 +210,11 @@ export class WireCodeBuild {
       buildComplete: build.endTime !== null,
       startTime: seconds(build.startTime),
       endTime: seconds(build.endTime),
-      phases: phasesOf(build).map(([phaseType, end]) => ({ phaseType, endTime: seconds(end) })),
+      phases: phasesOf(build).map(([phaseType, end]) => ({
+        phaseType,
+        phaseStatus: 'SUCCEEDED',
+        endTime: seconds(end),
+      })),
       currentPhase: build.endTime === null ? 'SUBMITTED' : 'COMPLETED',
       serviceRole: input.serviceRoleOverride,
       environment: defined({
