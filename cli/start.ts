@@ -34,6 +34,7 @@ TORNADE_WEBHOOK_SECRET, or made and printed.
 
 const NOTICE =
   'This is a simulation on this machine: no job really runs, and neither GitHub nor AWS is called.'
+const PARENT_MS = 500
 const DAY_MS = 24 * 3_600_000
 /** Short, so that a job that somebody posts is over within a minute or so. */
 const POSTED_JOB_SECONDS = [10, 30] as const
@@ -70,6 +71,7 @@ interface Options {
 }
 
 async function run({ port, speed, empty, verbose }: Options, config: Config, io: Io): Promise<number> {
+  const shell = io.env.npm_lifecycle_event === undefined ? null : process.ppid
   const secret = io.env.TORNADE_WEBHOOK_SECRET || randomBytes(20).toString('hex')
   const now = Date.now()
   let live: LocalServer | null = null
@@ -116,7 +118,7 @@ async function run({ port, speed, empty, verbose }: Options, config: Config, io:
   world.clock.goLive()
   live = server
   filled.resolve()
-  await stopped()
+  await stopped(shell)
   world.clock.stop()
   await server.close()
   return EXIT.good
@@ -159,9 +161,13 @@ function number(text: string, option: string, least: number, most: number): numb
   return value
 }
 
-async function stopped(): Promise<void> {
+/** @param shell in which npm has started this; null without npm. What ends npm ends its shell, and that tells nobody. */
+async function stopped(shell: number | null): Promise<void> {
+  let watch: NodeJS.Timeout | undefined
   await new Promise<void>(resolve => {
     process.once('SIGINT', resolve)
     process.once('SIGTERM', resolve)
+    if (shell !== null) watch = setInterval(() => process.ppid !== shell && resolve(), PARENT_MS)
   })
+  clearInterval(watch)
 }

@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { main } from '../cli/main.ts'
 import { workflowJobPayload } from '../local/payloads.ts'
 import type { ReplayReport } from '../local/replay.ts'
@@ -226,6 +226,25 @@ describe.concurrent('replay --to', () => {
   })
 })
 
+describe('start', () => {
+  test('ends with npm, whose shell hands no signal on', async () => {
+    const shell = spawn('sh', ['-c', `"${NODE}" "${CLI}" start --empty --port 0; :`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      cwd: folder,
+      detached: true,
+      env: { PATH: process.env.PATH, npm_lifecycle_event: 'start' },
+    })
+    onTestFinished(() => killGroup(shell.pid!))
+    let said = ''
+    for await (const text of shell.stdout.setEncoding('utf8')) {
+      said += text
+      if (said.includes('http://')) shell.kill('SIGTERM')
+    }
+    // Who held the other end of the pipe is gone.
+    expect(said).toContain('http://')
+  })
+})
+
 describe.concurrent('help and mistakes', () => {
   const HELP = ['', 'start', 'replay', 'explain', 'costs', 'record', 'whatif', 'soak']
   test('tornade --version', async () => {
@@ -322,6 +341,14 @@ async function tornade(args: readonly string[], options: Circumstances = {}): Pr
   })
   expect(said.stdout + said.stderr).not.toMatch(/^ {4}at /m)
   return { code, ...said }
+}
+
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL')
+  } catch {
+    // Nobody is left in it.
+  }
 }
 
 /** The same in a process of its own. */
