@@ -9,6 +9,7 @@ import { lineLog } from '../local/log.ts'
 import { type Recording, readRecordings } from '../local/recordings.ts'
 import { type ReplayReport, replay, signedHeaders } from '../local/replay.ts'
 import { loadConfigFile } from './config-file.ts'
+import { isGzip, RECORDING, unreadable } from './input.ts'
 import { EXIT, type Io } from './io.ts'
 import { wrapped } from './text.ts'
 
@@ -31,7 +32,6 @@ cannot be read (the others are replayed all the same).
 `
 
 const TIMEOUT_MS = 30_000
-const GZIP = [0x1f, 0x8b]
 const LARGEST_BYTES = 400 * 2 ** 20
 
 interface Sent {
@@ -64,37 +64,37 @@ export async function replayCommand(argv: readonly string[], io: Io): Promise<nu
     )
   const { config, warnings } = await loadConfigFile(values.config ?? null, io.cwd)
   for (const warning of warnings) io.stderr(`${warning}\n`)
-  const { recordings, unreadable } = await readInputs(positionals, io)
-  for (const fault of unreadable) io.stderr(`${fault.message}\n`)
-  if (recordings.length === 0 && unreadable.length > 0) return EXIT.unusable
+  const { recordings, faults } = await readInputs(positionals, io)
+  for (const fault of faults) io.stderr(`${fault.message}\n`)
+  if (recordings.length === 0 && faults.length > 0) return EXIT.unusable
   const good =
     values.to === undefined
       ? await local(recordings, config, values, io)
       : await remote(recordings, values.to, values.secret ?? io.env.TORNADE_WEBHOOK_SECRET, values.json, io)
-  return unreadable.length > 0 ? EXIT.unusable : good ? EXIT.good : EXIT.no
+  return faults.length > 0 ? EXIT.unusable : good ? EXIT.good : EXIT.no
 }
 
 async function readInputs(
   paths: readonly string[],
   io: Io,
-): Promise<{ recordings: Recording[]; unreadable: TornadeError[] }> {
+): Promise<{ recordings: Recording[]; faults: TornadeError[] }> {
   const recordings: Recording[] = []
-  const unreadable: TornadeError[] = []
+  const faults: TornadeError[] = []
   for (const path of paths) {
     for (const { name, bytes } of await tryTo(path, () => filesOf(path, io), [])) {
       const content = await tryTo(name, async () => unpacked(await bytes(), name), null)
       if (!content) continue
-      for (const one of readRecordings(content, name, fault => unreadable.push(fault))) recordings.push(one)
+      for (const one of readRecordings(content, name, fault => faults.push(fault))) recordings.push(one)
     }
   }
-  return { recordings, unreadable }
+  return { recordings, faults }
 
   /** One that cannot be read is written down and keeps nobody from reading the others. */
   async function tryTo<T>(name: string, read: () => Promise<T>, otherwise: T): Promise<T> {
     try {
       return await read()
     } catch (error) {
-      unreadable.push(error instanceof TornadeError ? error : cannotRead(name, error))
+      faults.push(error instanceof TornadeError ? error : unreadable(name, error))
       return otherwise
     }
   }
@@ -111,39 +111,24 @@ async function filesOf(path: string, { cwd, stdin }: Io): Promise<Input[]> {
   if (!(await stat(full)).isDirectory()) return [{ name: path, bytes: () => readFile(full) }]
   const entries = await readdir(full, { recursive: true, withFileTypes: true })
   const files = entries
-    .filter(
-      entry =>
-        (entry.isFile() || entry.isSymbolicLink()) && /\.(json|jsonl|ndjson)(\.gz)?$/i.test(entry.name),
-    )
+    .filter(entry => (entry.isFile() || entry.isSymbolicLink()) && RECORDING.test(entry.name))
     .map(entry => join(entry.parentPath, entry.name))
   if (files.length === 0)
     throw new TornadeError('input-unreadable', `${path}: no .json or .jsonl file in this folder`)
   return files.sort().map(file => ({ name: relative(cwd, file), bytes: () => readFile(file) }))
 }
 
-/** @throws TornadeError input-unreadable */
 function unpacked(bytes: Buffer, name: string): Buffer {
-  if (bytes[0] !== GZIP[0] || bytes[1] !== GZIP[1]) return bytes
+  if (!isGzip(bytes)) return bytes
   try {
     return gunzipSync(bytes, { maxOutputLength: LARGEST_BYTES })
   } catch (error) {
-    const isLarge = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
-    const why = isLarge
-      ? `more than ${LARGEST_BYTES / 2 ** 20} MiB when it is unpacked: unpack it first`
-      : 'the gzip data is damaged, or ends too early'
-    throw new TornadeError('input-unreadable', `${name}: ${why}`, [], { cause: error })
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') throw error
+    throw new TornadeError(
+      'input-unreadable',
+      `${name}: more than ${LARGEST_BYTES / 2 ** 20} MiB when it is unpacked: unpack it first`,
+    )
   }
-}
-
-function cannotRead(path: string, error: unknown): TornadeError {
-  const code = (error as NodeJS.ErrnoException).code
-  const why =
-    code === 'ENOENT'
-      ? 'there is no such file'
-      : code === 'EACCES'
-        ? 'it may not be read'
-        : (code ?? String(error))
-  return new TornadeError('input-unreadable', `${path}: ${why}`)
 }
 
 async function local(

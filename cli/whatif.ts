@@ -25,6 +25,7 @@ import {
 import { packed, readValues } from '../local/whatif-facts.ts'
 import type { Recorded, WhatIfAnswer, WhatIfOrder, WhatIfWorkerData } from '../local/whatif-worker.ts'
 import { parseConfig, settingPaths } from './config-file.ts'
+import { isGzip, RECORDING, unreadable } from './input.ts'
 import { EXIT, type Io } from './io.ts'
 import { WIDTH, wrapped } from './text.ts'
 
@@ -397,14 +398,13 @@ async function filesOf(path: string, io: Io): Promise<InputFile[]> {
         open: async () => createReadStream(full, { highWaterMark: CHUNK_BYTES }),
       },
     ]
-  const names = (await readdir(full)).filter(name => /\.(json|jsonl|ndjson)(\.gz)?$/i.test(name)).sort()
+  const names = (await readdir(full)).filter(name => RECORDING.test(name)).sort()
   if (names.length === 0)
     throw new TornadeError('input-unreadable', `${path}: no .json or .jsonl file in this folder`)
   return (await Promise.all(names.map(name => filesOf(join(path, name), io)))).flat()
 }
 
 const NEWLINE = 0x0a
-const GZIP = [0x1f, 0x8b]
 
 /** Cuts files into blocks of whole lines, which the threads read in turn. */
 class Reading {
@@ -502,7 +502,7 @@ async function* unpacked(
     }
   }
   try {
-    if (!GZIP.every((byte, index) => first![index] === byte)) yield* withoutMark(all())
+    if (!isGzip(first)) yield* withoutMark(all())
     else
       yield* withoutMark(pipeline(Readable.from(all()), createGunzip({ chunkSize: CHUNK_BYTES }), () => {}))
   } catch (error) {
@@ -517,19 +517,6 @@ async function* withoutMark(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffe
     yield first && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf ? chunk.subarray(3) : chunk
     first = false
   }
-}
-
-function unreadable(name: string, error: unknown): TornadeError {
-  const { code, message } = error as NodeJS.ErrnoException
-  const why =
-    code === 'ENOENT'
-      ? 'there is no such file'
-      : code === 'EACCES'
-        ? 'it may not be read'
-        : code?.startsWith('Z_')
-          ? 'the gzip data is damaged, or ends too early'
-          : (code ?? message)
-  return new TornadeError('input-unreadable', `${name}: ${clean(why, 120)}`)
 }
 
 // What is printed

@@ -37,11 +37,8 @@ export function longestStandby(
   labels: readonly string[],
 ): number {
   const own = pools.filter(pool => same(pool.repository, repository) && sameLabels(pool.labels, labels))
-  return own.reduce(
-    (most, { schedule }) =>
-      Math.max(most, Math.min(LONGEST_WAIT_MINUTES, schedule ? lengthOf(schedule) : LONGEST_WAIT_MINUTES)),
-    0,
-  )
+  const waits = own.map(({ schedule }) => (schedule ? lengthOf(schedule) : LONGEST_WAIT_MINUTES))
+  return Math.min(LONGEST_WAIT_MINUTES, Math.max(0, ...waits))
 }
 
 export interface PoolState {

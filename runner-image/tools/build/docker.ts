@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { unmarked } from '../deploy/text.ts'
 import { LogReader, type Outcome } from './outcome.ts'
 import type { Order } from './request.ts'
 
@@ -22,8 +23,8 @@ export async function buildWithDocker(
     const child = spawn('docker', options, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => {
-        // Lines begin with a number, and this is a command anywhere.
-        const plain = text.replaceAll('##[', '## [')
+        // Its lines begin with a number.
+        const plain = unmarked(text)
         log.add(plain)
         show(plain)
       })

@@ -8,7 +8,7 @@ import { Git } from './git.ts'
 import { type DeploymentState, GitHubDeployments, type Recorded } from './github.ts'
 import { commitMessage, type Published, publish, stillHas, takeBack, type World } from './publish.ts'
 import { closing, imageTexts, outputs, type Result, type Rollback, summary } from './report.ts'
-import { duration, line, short } from './text.ts'
+import { duration, line, short, unmarked } from './text.ts'
 import type { Relation } from './verdict.ts'
 import { type Followed, follow, type Waiting } from './wait.ts'
 
@@ -337,7 +337,7 @@ class Deployment {
   /** Nothing that others wrote begins a line, so none of it is a command to the runner. */
   #print(text: string): void {
     const { columns, stderr } = this.#ports
-    const whole = `tornade-deploy: ${text}`.replaceAll('##[', '## [')
+    const whole = unmarked(`tornade-deploy: ${text}`)
     stderr(`${columns !== null && whole.length > columns ? `${whole.slice(0, columns - 1)}…` : whole}\n`)
   }
 

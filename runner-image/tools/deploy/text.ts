@@ -6,12 +6,17 @@ import { clean } from '../../supervisor/log.ts'
  * https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
  */
 export function line(text: string, length = 2000): string {
-  return clean(text, length).replaceAll('##[', '## [').replace(/^::/, ': :')
+  return unmarked(clean(text, length)).replace(/^::/, ': :')
 }
 
 /** Whole lines of a log, as they are but for what would be a command. .NET takes U+0085 for a space, and \r for the end of a line. */
 export function commandless(text: string): string {
-  return text.replaceAll('##[', '## [').replace(/^([\s\u0085]*):(?=:)/gm, '$1: ')
+  return unmarked(text).replace(/^([\s\u0085]*):(?=:)/gm, '$1: ')
+}
+
+/** Any part of a log, without what is a command wherever it stands. */
+export function unmarked(text: string): string {
+  return text.replaceAll('##[', '## [')
 }
 
 /** `1m05s` */
