@@ -18,15 +18,7 @@ const note = (name: string, value: unknown) =>
   writeFileSync(join(scenario.folder, name), JSON.stringify(value))
 const root = join(import.meta.dirname, '..')
 
-const jitConfig = process.env.ACTIONS_RUNNER_INPUT_JITCONFIG ?? null
-delete process.env.ACTIONS_RUNNER_INPUT_JITCONFIG
-const starts = count('starts')
-note(`listener-${starts}`, { jitConfig, arguments: process.argv.slice(2), environment: process.env })
-
-const exitCode = scenario.listenerExits?.[starts - 1]
-if (exitCode !== undefined) process.exit(exitCode)
-process.stdout.write('√ Connected to GitHub\n')
-
+// Before its first note: whoever reads that may send a signal.
 let cancel: () => void = () => {
   note('signed-off', true)
   process.exit(0)
@@ -36,6 +28,15 @@ process.on('SIGINT', () => {
 })
 // What a default handler would do to the real one as well, had it not its own.
 process.on('SIGTERM', () => process.exit(99))
+
+const jitConfig = process.env.ACTIONS_RUNNER_INPUT_JITCONFIG ?? null
+delete process.env.ACTIONS_RUNNER_INPUT_JITCONFIG
+const starts = count('starts')
+note(`listener-${starts}`, { jitConfig, arguments: process.argv.slice(2), environment: process.env })
+
+const exitCode = scenario.listenerExits?.[starts - 1]
+if (exitCode !== undefined) process.exit(exitCode)
+process.stdout.write('√ Connected to GitHub\n')
 
 const forever = setInterval(() => {}, 1000)
 if (scenario.jobAfterMs !== undefined) {
